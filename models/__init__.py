@@ -1,0 +1,1 @@
+"""What a network is: definitions, checkpoints and the pictures they are fed. Imports only torch."""
