@@ -100,14 +100,15 @@ def read_artifact(path: Path) -> bytes:
         ) from None
     except OSError as error:
         raise ArtifactError(f"{path}: can't be opened ({error.strerror}).") from None
-    with open(fd, "rb") as file:
+    with os.fdopen(fd, "rb") as file:
         about = os.fstat(fd)
         if not stat.S_ISREG(about.st_mode):
             raise ArtifactError(f"{path}: is not a regular file.")
         if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise ArtifactError(
-                f"{path}: can be written by others than its owner (mode {about.st_mode & 0o7777:o}); "
-                f"an artifact is code. Look where it came from, then run: chmod go-w '{path}'"
+                f"{path}: can be written by others than its owner "
+                f"(mode {about.st_mode & 0o7777:o}); an artifact is code. "
+                f"Look where it came from, then run: chmod go-w '{path}'"
             )
         if about.st_uid not in (0, os.geteuid()):
             raise ArtifactError(

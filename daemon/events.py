@@ -1,0 +1,80 @@
+"""Every event the daemon logs, by name, and how logs are written.
+
+One line an event, for people or as JSON. docs/log.md lists the names with what they mean; a test
+keeps the two equal. Values are escaped: a file name can't forge a line.
+"""
+
+import logging
+import sys
+from enum import StrEnum
+from typing import Literal
+
+import structlog
+
+
+class Event(StrEnum):
+    """The names. What each means and carries stands in docs/log.md."""
+
+    STARTED = "started"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    WATCHING = "watching"
+    EVENTS_UNAVAILABLE = "events_unavailable"
+    INBOX_CHANGED = "inbox_changed"
+    FOLDER_SKIPPED = "folder_skipped"
+    WORK_FOLDER_MOVED = "work_folder_moved"
+    FILE_WAITS = "file_waits"
+    PAIR_CLAIMED = "pair_claimed"
+    PAIR_GIVEN_BACK = "pair_given_back"
+    JOB_STARTED = "job_started"
+    JOB_FINISHED = "job_finished"
+    JOB_FAILED = "job_failed"
+    JOB_TRIED = "job_tried"
+    JOB_RECOVERED = "job_recovered"
+    STRAY_SET_ASIDE = "stray_set_aside"
+    NOTE = "note"
+    QUEUE_HELD = "queue_held"
+    QUEUE_RESUMED = "queue_resumed"
+    WORKER_STARTED = "worker_started"
+    WORKER_ENDED = "worker_ended"
+    MODEL_REFUSED = "model_refused"
+    MODEL_UNTRAINED = "model_untrained"
+    OWNER_NOT_SET = "owner_not_set"
+
+
+LogFormat = Literal["auto", "json", "text"]
+
+
+def configure(log_format: LogFormat, level: str) -> None:
+    """Send the log to standard error; `auto` writes for people where that is a terminal."""
+    as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+        if as_text
+        else structlog.processors.JSONRenderer(ensure_ascii=True)
+    )
+    # Its threads note on standard error that they were stopped, each time they are stopped.
+    logging.getLogger("watchdog").setLevel(logging.ERROR)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _printable,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _printable(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Names may hold bytes that are no UTF-8; a log line must be writable whatever they are."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = value.encode("unicode_escape").decode("ascii")
+    return event

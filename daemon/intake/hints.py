@@ -1,0 +1,92 @@
+"""Hints that something changed in the inbox, so that the next scan comes sooner.
+
+A hint says only "look". Where no events come (a network mount, the watch limit, a dead observer),
+the scan finds everything all the same, a little later. The handler enqueues nothing and touches
+no file: it sets one flag, so a burst of a thousand events is one hint.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import psutil
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+
+# Only what can make a file ready. Not opened or closed without writing: every scan opens the
+# folders, and a watcher that hears itself never sleeps.
+_TELLING_EVENTS: Final[list[type[FileSystemEvent]]] = [
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileClosedEvent,
+    FileMovedEvent,
+    DirCreatedEvent,
+    DirMovedEvent,
+]
+
+# File systems that other machines write to: the kernel here hears nothing of it.
+_BLIND_FILESYSTEMS: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "afs", "ceph", "glusterfs", "ncpfs"}
+)
+
+
+class Hints:
+    """Calls `wake` (from a thread of its own) whenever something may have changed below `inbox`."""
+
+    def __init__(self, inbox: Path, wake: Callable[[], None]) -> None:
+        self._inbox = inbox
+        self._wake = wake
+        self._observer = Observer()
+
+    def start(self) -> None:
+        """Begin to watch. Raises `OSError` where the kernel gives no (more) watches."""
+        self._observer.schedule(
+            _Handler(self._wake), str(self._inbox), recursive=True, event_filter=_TELLING_EVENTS
+        )
+        self._observer.start()
+
+    def alive(self) -> bool:
+        """False once the observer's threads have died."""
+        return self._observer.is_alive() and all(e.is_alive() for e in self._observer.emitters)
+
+    def stop(self) -> None:
+        """Stop watching; harmless if it never began."""
+        if self._observer.is_alive():
+            self._observer.stop()
+            self._observer.join(timeout=5)
+
+
+class _Handler(FileSystemEventHandler):
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+
+    def on_any_event(self, event: FileSystemEvent) -> None:  # noqa: ARG002 - any will do
+        self._wake()
+
+
+def filesystem_of(path: Path) -> str:
+    """The type of the file system that holds `path`, such as `ext4`; `unknown` if hidden."""
+    path = path.resolve()
+    best = max(
+        (disk for disk in psutil.disk_partitions(all=True) if path.is_relative_to(disk.mountpoint)),
+        key=lambda disk: len(disk.mountpoint),
+        default=None,
+    )
+    return best.fstype if best else "unknown"
+
+
+def hears_events(filesystem: str) -> bool:
+    """Whether the kernel reports all changes on such a file system.
+
+    FUSE mounts (sshfs, bindfs, rclone) may be written behind the kernel's back too.
+    """
+    return filesystem not in _BLIND_FILESYSTEMS and not filesystem.startswith("fuse")

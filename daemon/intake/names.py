@@ -1,0 +1,47 @@
+"""Which names in an inbox can be pictures, and which never are.
+
+The junk is what uploaders, shares and desktops leave beside the pictures: it is neither touched
+nor reported.
+"""
+
+import re
+from typing import Final
+
+PICTURE_SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
+)
+
+# Pictures all the same, only not for us: whoever drops one deserves to be told.
+UNREADABLE_SUFFIXES: Final = frozenset(
+    {".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".xcf", ".svg", ".pdf"}
+    | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"}
+)
+
+_JUNK_FILES: Final = (
+    r"\..*|~.*|.*~|.*\.(tmp|part|partial|filepart|crdownload|download|swp|lock|!sync|!ut)"
+    r"|thumbs\.db|desktop\.ini"
+)
+
+_JUNK_FOLDERS: Final = (
+    r"\..*|@eadir|#recycle|@recycle|@recently-snapshot|\$recycle\.bin|system volume information"
+    r"|lost\+found|__macosx|~syncthing~.*"
+)
+
+_junk_file = re.compile(_JUNK_FILES, re.DOTALL).fullmatch
+_junk_folder = re.compile(_JUNK_FOLDERS, re.DOTALL).fullmatch
+
+
+def is_junk_file(name: str) -> bool:
+    """True for temporary, hidden and desktop files, whatever their case."""
+    return _junk_file(name.lower()) is not None
+
+
+def is_junk_folder(name: str) -> bool:
+    """True for hidden folders and the ones that NAS boxes and desktops keep for themselves."""
+    return _junk_folder(name.lower()) is not None
+
+
+def split_suffix(name: str) -> tuple[str, str]:
+    """`("cat", ".JPG")` for `cat.JPG`. A name without a dot has no suffix, nor has `.cat`."""
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, dot + suffix) if stem else (name, "")

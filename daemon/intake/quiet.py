@@ -1,0 +1,78 @@
+"""When a file has been still for long enough to be whole.
+
+Neither a stable size nor a close nor a rename proves that an upload is complete, so the first gate
+is time: size, mtime and inode unchanged over a period of our own monotonic clock (file times come
+from other people's clocks). The second gate is a full decode, in the worker.
+"""
+
+from collections.abc import Iterable
+
+from daemon.intake.scan import Entry, Identity
+
+
+class QuietBook:
+    """Remembers since when each file has been as it is.
+
+    `period_s` is the quiet period in seconds; times are seconds of one monotonic clock.
+    """
+
+    def __init__(self, period_s: float) -> None:
+        self.period_s = period_s
+        self._since: dict[str, tuple[Identity, float]] = {}
+
+    def observe(self, entries: Iterable[Entry], now: float) -> None:
+        """Take note of a whole scan; what is no longer there is forgotten.
+
+        Any difference starts the period anew: some tools set the time of a file backwards.
+        """
+        before = self._since
+        self._since = {}
+        for path, identity in entries:
+            known = before.get(path)
+            unchanged = known is not None and known[0] == identity
+            self._since[path] = known if known is not None and unchanged else (identity, now)
+
+    def quiet_at(self, entry: Entry) -> float | None:
+        """When the file will count as whole; None for 0 bytes, which means not yet."""
+        if entry.identity.size == 0:
+            return None
+        return self._since[entry.path][1] + self.period_s
+
+
+class IncompleteBook:
+    """Remembers which files turned out to be cut off, so that they are not tried again unchanged.
+
+    A file is given up when it stayed cut off and unchanged for `give_up_s` seconds.
+    """
+
+    def __init__(self, give_up_s: float) -> None:
+        self.give_up_s = give_up_s
+        self._since: dict[str, tuple[tuple[Identity, ...], float, str]] = {}
+
+    def remember(self, path: str, identities: tuple[Identity, ...], now: float, why: str) -> None:
+        """Note that the pair of this picture was found cut off; the first time counts."""
+        known = self._since.get(path)
+        if known is None or known[0] != identities:
+            self._since[path] = (identities, now, why)
+
+    def waits(self, path: str, identities: tuple[Identity, ...], now: float) -> str | None:
+        """Why the pair still waits, or None where it changed, was never cut off or is given up."""
+        known = self._since.get(path)
+        if known is None or known[0] != identities or self.is_given_up(path, now):
+            return None
+        return known[2]
+
+    def is_given_up(self, path: str, now: float) -> bool:
+        """True once the pair has been cut off and unchanged for too long."""
+        known = self._since.get(path)
+        return known is not None and now - known[1] >= self.give_up_s
+
+    def due(self, now: float) -> float | None:
+        """The next time at which a pair will be given up."""
+        times = [since + self.give_up_s for _, since, _ in self._since.values()]
+        return min((time for time in times if time > now), default=None)
+
+    def forget_all_but(self, paths: Iterable[str]) -> None:
+        """Drop what is no longer in the inbox, so that the book can't grow for ever."""
+        kept = set(paths)
+        self._since = {path: known for path, known in self._since.items() if path in kept}

@@ -1,0 +1,346 @@
+"""The one list of everything that can go wrong, in the words that people read.
+
+Each reason has a kind, and the kind decides what happens:
+
+- `FILE`: the file's own fault. Another try would end the same way, so the pair goes to `failed/`.
+- `WORLD`: the disk, a permission, a device. The queue holds and tries again; no job is blamed.
+- `RETRY`: it may be the file's fault or not. The attempt counts; after the last one, `failed/`.
+- `WAIT`: nothing is wrong yet. The file stays in the inbox, and the report says what it waits for.
+"""
+
+import errno
+import os
+from dataclasses import dataclass, field
+from enum import Enum
+from string import Formatter
+from types import MappingProxyType
+from typing import Final
+
+
+class Kind(Enum):
+    """Whose fault it is, and so what to do."""
+
+    FILE = "file"
+    WORLD = "world"
+    RETRY = "retry"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing that can go wrong: what it says and what it advises, as templates for facts."""
+
+    key: str
+    kind: Kind
+    says: str
+    advice: str
+
+    def fields(self) -> frozenset[str]:
+        """The names of the facts that its texts need."""
+        text = self.says + self.advice
+        return frozenset(name for _, name, _, _ in Formatter().parse(text) if name)
+
+
+class Trouble(Exception):  # noqa: N818 - holding a queue is no error
+    """Something on the list went wrong, with the facts that fill its words.
+
+    Raises `KeyError` for a key that is not on the list: the list is complete, or the code is wrong.
+    """
+
+    def __init__(self, key: str, **facts: object) -> None:
+        self.reason = REASONS[key]
+        self.facts = {name: _plain(value) for name, value in facts.items()}
+        super().__init__(self.sentence)
+
+    @property
+    def sentence(self) -> str:
+        """What happened, for a person."""
+        return self.reason.says.format_map(_Facts(self.facts))
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return self.reason.advice.format_map(_Facts(self.facts))
+
+
+class _Facts(dict[str, object]):
+    """A missing fact reads as `?`: a report with a gap is better than none."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _plain(value: object) -> str | int | float:
+    """A value that fits in one line: a name with a newline can't forge a second one."""
+    if isinstance(value, int | float):
+        return value
+    text = os.fsencode(str(value)).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _listed(*reasons: Reason) -> MappingProxyType[str, Reason]:
+    return MappingProxyType({reason.key: reason for reason in reasons})
+
+
+REASONS: Final = _listed(
+    # Nothing is wrong yet.
+    Reason(
+        "companion_missing",
+        Kind.WAIT,
+        "the picture waits for its mask or trimap.",
+        "Put {stem}_mask.png (to retouch) or {stem}_trimap.png (to cut out) beside it.",
+    ),
+    Reason(
+        "picture_missing",
+        Kind.WAIT,
+        "the {role} waits for its picture.",
+        "Put the picture {stem}.jpg (or .png, .tif, .webp, .bmp) beside it.",
+    ),
+    Reason(
+        "ambiguous",
+        Kind.WAIT,
+        "more than one file could belong to it: {others}.",
+        "Leave one picture and one mask or trimap for a name. Two pictures of one name get masks "
+        "that carry the whole name, as in cat.jpg.mask.png and cat.png.mask.png.",
+    ),
+    Reason(
+        "not_quiet",
+        Kind.WAIT,
+        "it has changed or arrived less than {seconds:g} s ago.",
+        "Nothing to do: it is taken when it has been still for that long.",
+    ),
+    Reason(
+        "no_model",
+        Kind.WAIT,
+        "no {task} model is configured.",
+        "Export one with retouchd-export and set {setting} to its path.",
+    ),
+    Reason(
+        "unreadable_kind",
+        Kind.WAIT,
+        "{suffix} pictures are not read here.",
+        "Save it as PNG, TIFF, JPEG, WebP or BMP. It stays where it is.",
+    ),
+    Reason(
+        "unreadable",
+        Kind.WAIT,
+        "{path} may not be read by the user that runs retouchd.",
+        "Give it the right to read the file, as with: chmod a+r",
+    ),
+    Reason(
+        "incomplete",
+        Kind.WAIT,
+        "the {role} looks cut off ({detail}), as if it were still being copied.",
+        "If the copy broke off, copy it again. It is tried again when it changes, and goes to "
+        "failed/ after {seconds:g} s without a change.",
+    ),
+    # The file's fault.
+    Reason(
+        "corrupt",
+        Kind.FILE,
+        "the {role} is damaged or cut off ({detail}), and has not changed for {seconds:g} s.",
+        "Copy it again from its source, or open and save it in an image editor; then drop it anew.",
+    ),
+    Reason(
+        "not_a_picture",
+        Kind.FILE,
+        "the {role} is no picture that is read here; it looks like {looks_like}.",
+        "Save it as PNG, TIFF, JPEG, WebP or BMP and drop it again.",
+    ),
+    Reason(
+        "several_pages",
+        Kind.FILE,
+        "the {role} holds {pages} pages or frames, and which one is meant can't be told.",
+        "Save the page as a file of its own and drop it again.",
+    ),
+    Reason(
+        "deep_colour",
+        Kind.FILE,
+        "the picture has more than 8 bits a channel ({mode}); taking them away would change it "
+        "outside the mask.",
+        "Save it with 8 bits a channel and drop it again.",
+    ),
+    Reason(
+        "colour_space",
+        Kind.FILE,
+        "the {role} is in the colour space {mode}, which is not read here.",
+        "Convert it to RGB or grey and drop it again.",
+    ),
+    Reason(
+        "size_mismatch",
+        Kind.FILE,
+        "the picture is {picture_width} x {picture_height} pixels and the {role} is "
+        "{companion_width} x {companion_height}.",
+        "Make the {role} on the picture itself, in the same size, and drop both again.",
+    ),
+    Reason(
+        "too_many_pixels",
+        Kind.FILE,
+        "the {role} has {width} x {height} pixels; the limit is {max_pixels} pixels.",
+        "Make it smaller, or raise max_pixels in the settings, and drop it again.",
+    ),
+    Reason(
+        "too_large_for_memory",
+        Kind.FILE,
+        "the picture has {width} x {height} pixels and would need about {need_gb:.1f} GB of "
+        "{device} memory; {have_gb:.1f} GB are free.",
+        "Make it smaller (about {fits} pixels in all fit), or run this on a machine with more "
+        "memory, and drop it again.",
+    ),
+    Reason(
+        "too_small",
+        Kind.FILE,
+        "the picture has {width} x {height} pixels; the model needs {smallest} x {smallest}.",
+        "Make it larger and drop it again.",
+    ),
+    Reason(
+        "mask_covers_everything",
+        Kind.FILE,
+        "the mask marks the whole picture as a hole, so nothing is left to fill it from.",
+        "White marks what is to be replaced. If the mask is inverted, invert it and drop both "
+        "again.",
+    ),
+    Reason(
+        "cannot_encode",
+        Kind.FILE,
+        "the result can't be written as {form} ({detail}).",
+        "Set output_format to png, which holds any picture, and drop it again.",
+    ),
+    Reason(
+        "superseded",
+        Kind.FILE,
+        "it was given back to the inbox, but a newer file of the same name had taken its place.",
+        "The newer file is used. If this one is still wanted, rename it and drop it again.",
+    ),
+    Reason(
+        "vanished",
+        Kind.FILE,
+        "a file of the pair was gone when it was to be worked.",
+        "Drop the pair again.",
+    ),
+    Reason(
+        "stray",
+        Kind.FILE,
+        "it lay in the work folder without a job that knows it.",
+        "If it is a picture of yours, drop it into the inbox again.",
+    ),
+    # May be the file's fault or not: the attempt counts.
+    Reason(
+        "worker_died",
+        Kind.RETRY,
+        "the worker process died on it {attempts} times ({detail}).",
+        "The picture or the model may be malformed. Save the picture anew in an image editor and "
+        "drop it again; if that does not help, look into the log of the service.",
+    ),
+    Reason(
+        "timed_out",
+        Kind.RETRY,
+        "it took longer than {seconds:g} s, {attempts} times.",
+        "Make the picture smaller, or raise job_timeout_s in the settings, and drop it again.",
+    ),
+    Reason(
+        "model_raised",
+        Kind.RETRY,
+        "the model stopped with an error, {attempts} times: {detail}",
+        "Look whether the model is the right one for this task; retouchd check tests it.",
+    ),
+    Reason(
+        "out_of_memory",
+        Kind.RETRY,
+        "there was not enough memory for it, {attempts} times ({detail}).",
+        "Make the picture smaller and drop it again.",
+    ),
+    # The world's fault.
+    Reason(
+        "disk_full",
+        Kind.WORLD,
+        "no space is left for {path}.",
+        "Free some space; work goes on by itself.",
+    ),
+    Reason(
+        "quota",
+        Kind.WORLD,
+        "the disk quota for {path} is used up.",
+        "Free some space or raise the quota; work goes on by itself.",
+    ),
+    Reason(
+        "read_only",
+        Kind.WORLD,
+        "the file system of {path} is read-only.",
+        "Mount it writable; work goes on by itself.",
+    ),
+    Reason(
+        "permission",
+        Kind.WORLD,
+        "no permission for {path} ({detail}).",
+        "Give the user that runs retouchd the right to read and write there; work goes on by "
+        "itself.",
+    ),
+    Reason(
+        "other_filesystem",
+        Kind.WORLD,
+        "{path} lies on another file system than the work folder, so it can't be moved there in "
+        "one step.",
+        "Set work to a folder on the same file system as the inbox, and mount nothing inside it.",
+    ),
+    Reason(
+        "folder_missing",
+        Kind.WORLD,
+        "{path} is not there.",
+        "Mount or create it; work goes on by itself.",
+    ),
+    Reason(
+        "too_many_open_files",
+        Kind.WORLD,
+        "the limit of open files is reached ({path}).",
+        "Raise the limit for the service; work goes on by itself.",
+    ),
+    Reason(
+        "io_error",
+        Kind.WORLD,
+        "{path} can't be read or written ({detail}).",
+        "Look after the disk, the share or its connection; work goes on by itself.",
+    ),
+    Reason(
+        "worker_will_not_start",
+        Kind.WORLD,
+        "the worker process does not start ({detail}).",
+        "Run retouchd check.",
+    ),
+)
+
+_BY_ERRNO: Final = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "quota",
+    errno.EROFS: "read_only",
+    errno.EACCES: "permission",
+    errno.EPERM: "permission",
+    errno.EXDEV: "other_filesystem",
+    errno.ENOENT: "folder_missing",
+    errno.ENOTDIR: "folder_missing",
+    errno.EMFILE: "too_many_open_files",
+    errno.ENFILE: "too_many_open_files",
+}
+
+
+def world_trouble(error: OSError, path: object = None) -> Trouble:
+    """An error of the operating system as a `WORLD` trouble; what is not known is `io_error`."""
+    where = path if path is not None else error.filename or "a file"
+    key = _BY_ERRNO.get(error.errno or 0, "io_error")
+    return Trouble(key, path=where, detail=error.strerror or type(error).__name__)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A trouble as it travels between processes and into books: its key and its facts."""
+
+    key: str
+    facts: dict[str, str | int | float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, trouble: Trouble) -> "Report":
+        return cls(trouble.reason.key, trouble.facts)
+
+    def trouble(self, **more: object) -> Trouble:
+        """The trouble again, with facts that only the reader knows added."""
+        return Trouble(self.key, **{**self.facts, **more})

@@ -1,0 +1,253 @@
+"""The settings: a TOML file, the environment, the command line, in rising order.
+
+Read once, at start. An unknown key or a bad value is an error that names it, and so is a
+combination that would lose or mix up files.
+"""
+
+import difflib
+import grp
+import os
+import pwd
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from daemon.events import LogFormat
+
+PREFIX: Final = "RETOUCHD_"
+FILE_VARIABLE: Final = "RETOUCHD_SETTINGS"
+
+OutputFormat = Literal["png", "tiff", "webp", "jpeg", "same"]
+
+
+class SettingsError(Exception):
+    """The settings can't be used. The text names each key, its value and what it should be."""
+
+
+def _octal(value: object) -> object:
+    """`0664`, `0o664` or `"664"` as people write modes; TOML's own `0o664` is a number already."""
+    if isinstance(value, str):
+        try:
+            return int(value, 8)
+        except ValueError:
+            raise ValueError("should be an octal mode such as 0664") from None
+    return value
+
+
+Mode = Annotated[int, BeforeValidator(_octal), Field(ge=0, le=0o7777)]
+
+
+class Settings(BaseSettings):
+    """All settings. The descriptions are printed by --help and in docs/settings.md."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
+    )
+
+    spool: Path = Field(Path("spool"), description="Folder that holds the folders below.")
+    inbox: Path | None = Field(None, description="Where pictures are dropped. SPOOL/inbox.")
+    work: Path | None = Field(
+        None, description="Where jobs are worked; on the inbox's file system. SPOOL/work."
+    )
+    outbox: Path | None = Field(None, description="Where results appear. SPOOL/outbox.")
+    failed: Path | None = Field(
+        None, description="Where pairs go that can't be done. SPOOL/failed."
+    )
+    archive: Path | None = Field(None, description="Where originals go when done. SPOOL/archive.")
+    originals: Literal["archive", "delete"] = Field(
+        "archive", description="What becomes of the originals once the result is safe."
+    )
+
+    inpaint_model: Path | None = Field(None, description="Artifact that fills masked holes.")
+    matting_model: Path | None = Field(None, description="Artifact that cuts out along a trimap.")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?(,cuda:\d+)*)$",
+        description="auto (every GPU there is, else the CPU), cpu, cuda, or cuda:0,cuda:1.",
+    )
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads for a network. All cores unless set."
+    )
+
+    quiet_period_s: float | None = Field(
+        None,
+        ge=0,
+        le=86400,
+        description="Seconds a file must stay unchanged. 5 on a local disk, 10 on a network mount.",
+    )
+    incomplete_s: float = Field(
+        3600, ge=0, description="Seconds after which an unchanged, cut off picture goes to failed."
+    )
+    events: bool = Field(True, description="Let file system events hasten the scan.")
+    scan_interval_s: float | None = Field(
+        None,
+        gt=0,
+        le=3600,
+        description="Seconds between scans. 10 where events can be trusted, 2 where not.",
+    )
+
+    output_format: OutputFormat = Field(
+        "png", description="Format of retouched pictures; jpeg is not exact outside the mask."
+    )
+    jpeg_quality: int = Field(95, ge=1, le=100, description="Quality of JPEG results.")
+    max_pixels: int = Field(
+        200_000_000, ge=1, description="Most pixels a picture may have to be opened at all."
+    )
+
+    file_mode: Mode = Field(0o664, description="Mode of every file in the outbox, octal.")
+    folder_mode: Mode = Field(0o2775, description="Mode of every folder made, octal.")
+    user: str | None = Field(None, description="Owner of results, name or id; needs the right to.")
+    group: str | None = Field(None, description="Group of results, name or id.")
+
+    job_timeout_s: float = Field(600, gt=0, description="Seconds one job may take.")
+    max_attempts: int = Field(3, ge=1, le=100, description="Tries before a job goes to failed.")
+    stop_timeout_s: float = Field(60, ge=0, description="Seconds a running job gets at stop.")
+
+    log_format: LogFormat = Field(
+        "auto", description="json, text (for people), or auto: text on a terminal."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        assert isinstance(init_settings, InitSettingsSource)  # noqa: S101 - pydantic's own promise
+        values = dict(init_settings.init_kwargs)
+        from_file = values.pop("_from_file", {})
+        # The first source wins: command line, environment, file.
+        return (
+            InitSettingsSource(settings_cls, values),
+            env_settings,
+            InitSettingsSource(settings_cls, from_file),
+        )
+
+    @field_validator("user")
+    @classmethod
+    def _user_exists(cls, value: str | None) -> str | None:
+        if value is not None and not value.isdigit():
+            try:
+                pwd.getpwnam(value)
+            except KeyError:
+                raise ValueError("there is no such user on this machine") from None
+        return value
+
+    @field_validator("group")
+    @classmethod
+    def _group_exists(cls, value: str | None) -> str | None:
+        if value is not None and not value.isdigit():
+            try:
+                grp.getgrnam(value)
+            except KeyError:
+                raise ValueError("there is no such group on this machine") from None
+        return value
+
+    @model_validator(mode="after")
+    def _folders_do_not_overlap(self) -> "Settings":
+        # A daemon that finds its own results in its inbox works for ever.
+        folders = {name: path.resolve() for name, path in self.folders().items()}
+        for name, path in folders.items():
+            for other, inside in folders.items():
+                if name != other and inside.is_relative_to(path):
+                    raise ValueError(
+                        f"{other} ({inside}) lies in {name} ({path}); "
+                        "each of the folders must lie outside the others"
+                    )
+        return self
+
+    def folders(self) -> dict[str, Path]:
+        """The five folders, absolute, each where its own setting or `spool` puts it."""
+        names = ("inbox", "work", "outbox", "failed", "archive")
+        return {
+            name: (getattr(self, name) or self.spool / name).expanduser().absolute()
+            for name in names
+        }
+
+    def models(self) -> dict[Literal["inpaint", "matting"], Path]:
+        """The configured artifacts by task."""
+        both: dict[Literal["inpaint", "matting"], Path | None] = {
+            "inpaint": self.inpaint_model,
+            "matting": self.matting_model,
+        }
+        return {task: path.expanduser().absolute() for task, path in both.items() if path}
+
+    def uid(self) -> int | None:
+        """The owner of results as a number, or None to leave it."""
+        if self.user is None or self.user.isdigit():
+            return None if self.user is None else int(self.user)
+        return pwd.getpwnam(self.user).pw_uid
+
+    def gid(self) -> int | None:
+        """The group of results as a number, or None to leave it."""
+        if self.group is None or self.group.isdigit():
+            return None if self.group is None else int(self.group)
+        return grp.getgrnam(self.group).gr_gid
+
+
+def load_settings(command_line: Mapping[str, object], file: Path | None = None) -> Settings:
+    """Read and check the settings.
+
+    `command_line` holds what was given there, by setting name; `file` is the TOML file, else the
+    one that RETOUCHD_SETTINGS names, else none. Raises `SettingsError`.
+    """
+    if file is None and os.environ.get(FILE_VARIABLE):
+        file = Path(os.environ[FILE_VARIABLE])
+    _refuse_unknown_variables()
+    from_file = _read_toml(file) if file else {}
+    for key in from_file:
+        if key not in Settings.model_fields:
+            raise SettingsError(f"{file}: there is no setting {key!r}.{_did_you_mean(key)}")
+    try:
+        given: dict[str, Any] = {"_from_file": from_file, **command_line}
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_describe(dict(fault)) for fault in error.errors())) from None
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{file}: can't be read ({error.strerror}).") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: is no valid TOML ({error}).") from None
+
+
+def _refuse_unknown_variables() -> None:
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable != FILE_VARIABLE:
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in Settings.model_fields:
+                raise SettingsError(
+                    f"{variable} in the environment: there is no setting {name!r}."
+                    f"{_did_you_mean(name)}"
+                )
+
+
+def _did_you_mean(key: str) -> str:
+    close = difflib.get_close_matches(key, Settings.model_fields, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _describe(fault: dict[str, Any]) -> str:
+    what: str = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:
+        return what
+    name = ".".join(str(part) for part in fault["loc"])
+    return f"{name} = {fault['input']!r}: {what}"
