@@ -1,0 +1,125 @@
+"""The folders of a spool, opened for work: made, owned, tried out and locked."""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import structlog
+
+from daemon.events import Event
+from daemon.reasons import Trouble
+from daemon.settings import Settings
+from daemon.spool import files
+from daemon.spool.files import Ownership
+
+log = structlog.get_logger()
+
+# Serves as the work folder where the inbox is a mount of its own. Hidden, so the scan ignores it.
+HIDDEN_WORK: Final = ".retouchd-work"
+
+
+class SpoolInUseError(Exception):
+    """Another retouchd works on this spool."""
+
+
+@dataclass(frozen=True)
+class Spool:
+    """Where everything lies. `work` is on the inbox's file system."""
+
+    inbox: Path
+    work: Path
+    outbox: Path
+    failed: Path
+    archive: Path
+    ownership: Ownership
+    originals: Literal["archive", "delete"]
+    mounts: frozenset[Path]
+
+    def folder(self, job: str) -> Path:
+        """The folder of a job: `in/` holds the originals, `out/` what the worker writes."""
+        return self.work / job
+
+    def require_mounts(self) -> None:
+        """Raise a `WORLD` trouble where a folder that was a mount point when opened no longer is.
+
+        What is written into an empty mount point disappears when the disk comes back.
+        """
+        for path in self.mounts:
+            if not path.is_mount():
+                raise Trouble("folder_missing", path=path)
+
+
+def open_spool(settings: Settings) -> Spool:
+    """Make the folders that are missing and choose the work folder. Raises `OSError`."""
+    ownership = Ownership(
+        file_mode=settings.file_mode,
+        folder_mode=settings.folder_mode,
+        uid=settings.uid(),
+        gid=settings.gid(),
+    )
+    folders = settings.folders()
+    for name, path in folders.items():
+        private = name == "work"
+        if not path.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700)
+            files.own_folder(path, files.PRIVATE if private else ownership)
+    return Spool(
+        inbox=folders["inbox"],
+        work=_work_beside(folders["inbox"], folders["work"]),
+        outbox=folders["outbox"],
+        failed=folders["failed"],
+        archive=folders["archive"],
+        ownership=ownership,
+        originals=settings.originals,
+        mounts=frozenset(path for path in folders.values() if path.is_mount()),
+    )
+
+
+def _work_beside(inbox: Path, work: Path) -> Path:
+    """`work`, or a hidden folder in the inbox where a rename can't reach `work`."""
+    try:
+        files.probe_rename(inbox, work)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    else:
+        return work
+    hidden = files.make_folders(inbox, HIDDEN_WORK, files.PRIVATE)
+    log.info(Event.WORK_FOLDER_MOVED, work=str(hidden), why="the inbox is on another file system")
+    return hidden
+
+
+@contextmanager
+def locked(spool: Spool, wait_s: float = 0.0) -> Iterator[int]:
+    """Hold the spool's lock; yields its descriptor, which workers inherit.
+
+    The lock ends with the last process that holds the descriptor, so a new daemon can't begin
+    while an old worker still writes. Raises `SpoolInUseError` when `wait_s` seconds did not help.
+    """
+    fd = os.open(spool.work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        _lock(fd, spool.work, time.monotonic() + wait_s)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, work: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise SpoolInUseError(
+                    f"another retouchd works on {work}. Stop it first, or use another spool."
+                ) from None
+            time.sleep(0.1)
+        else:
+            return
