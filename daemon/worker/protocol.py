@@ -1,0 +1,115 @@
+"""What supervisor and worker say to each other: one JSON object a line, checked on arrival.
+
+The worker opens strangers' files, so the supervisor takes nothing from it but these messages, and
+names of outputs only from a short list. No message holds a user's file name: the worker sees
+`in/picture` and `in/companion`, whatever they were called.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from daemon.intake.pairing import Role, Task
+from daemon.settings import OutputFormat
+
+Suffix = Annotated[str, Field(pattern=r"^\.[a-z]{1,6}(\.[a-z]{1,4})?$")]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Orders(_Message):
+    """To the worker, once, at its start."""
+
+    kind: Literal["orders"] = "orders"
+    device: str
+    threads: int | None
+    models: dict[Task, str]
+    max_pixels: int
+    output_format: OutputFormat
+    jpeg_quality: int
+
+
+class Job(_Message):
+    """To the worker: do what lies in the job's folder."""
+
+    kind: Literal["job"] = "job"
+    job: str
+    task: Task
+    role: Role
+
+
+class Model(_Message):
+    """A loaded artifact, as logs name it."""
+
+    path: str
+    sha256: str
+    network: str
+    stage: int | None
+    width: int | None
+    precision: str
+    licence: str
+    trained: bool
+    metrics: dict[str, float] | None
+
+
+class Hello(_Message):
+    """From the worker: it is ready. `devices` are all that this machine has."""
+
+    kind: Literal["hello"] = "hello"
+    device: str
+    devices: tuple[str, ...]
+    models: dict[Task, Model]
+    torch_version: str
+
+
+class Input(_Message):
+    """A file as it was read: the hash is of the very bytes that were decoded."""
+
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    mode: str
+    format: str
+
+
+class Produced(_Message):
+    """An output in the job's `out/`, and the suffix it gets in the outbox."""
+
+    held: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]
+    suffix: Suffix
+
+
+class Done(_Message):
+    """From the worker: the outputs are written. `seconds` by step; `notes` for the log."""
+
+    kind: Literal["done"] = "done"
+    job: str
+    outputs: tuple[Produced, ...]
+    picture: Input
+    companion: Input
+    seconds: dict[str, float]
+    notes: tuple[str, ...] = ()
+
+
+class Problem(_Message):
+    """From the worker: a trouble of the list of reasons; without a job, the worker can't start."""
+
+    kind: Literal["problem"] = "problem"
+    job: str | None
+    reason: str
+    facts: dict[str, str | int | float]
+
+
+ToWorker = Annotated[Orders | Job, Field(discriminator="kind")]
+FromWorker = Annotated[Hello | Done | Problem, Field(discriminator="kind")]
+
+to_worker: TypeAdapter[Orders | Job] = TypeAdapter(ToWorker)
+from_worker: TypeAdapter[Hello | Done | Problem] = TypeAdapter(FromWorker)
+
+
+def line(message: _Message) -> bytes:
+    """A message as it goes over the pipe."""
+    return message.model_dump_json().encode() + b"\n"
