@@ -1,0 +1,158 @@
+"""`retouchd check`: one line for each thing that must be right, with what to do where it is not.
+
+Tries rather than guesses: it renames a file from the inbox to the work folder, writes into every
+folder, and starts a real worker that loads and runs the models.
+"""
+
+import os
+import selectors
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from daemon.artifact import ArtifactError, Manifest, read_manifest
+from daemon.intake.hints import filesystem_of, hears_events
+from daemon.reasons import world_trouble
+from daemon.settings import Settings
+from daemon.spool import files
+from daemon.supervisor.crew import start_worker
+from daemon.worker.protocol import Hello, Problem, from_worker
+
+# Loading torch and a full-size network from a slow disk takes its time.
+WORKER_START_S: Final = 180.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the check: what was looked at, whether it is right, and what was seen."""
+
+    subject: str
+    is_ok: bool
+    says: str
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Look at everything, one finding after the other. Leaves nothing behind."""
+    yield Finding("settings", True, "read, every key known")
+    for name, path in settings.folders().items():
+        yield _check_folder(name, path)
+    yield _check_claim(settings)
+    findings = [_check_model(task, path) for task, path in settings.models().items()]
+    yield from findings
+    if not findings:
+        yield Finding(
+            "models",
+            False,
+            "none is set. Export one with retouchd-export and set inpaint_model or matting_model.",
+        )
+    elif all(finding.is_ok for finding in findings):
+        yield _check_worker(settings)
+
+
+def model_facts(manifest: Manifest) -> str:
+    """A manifest in one line."""
+    parts = [manifest.network]
+    if manifest.stage is not None:
+        parts.append(f"stage {manifest.stage}")
+    if manifest.width is not None:
+        parts.append(f"width {manifest.width}")
+    parts.append(manifest.precision)
+    if not manifest.trained:
+        parts.append("UNTRAINED, its results are noise")
+    return ", ".join(parts)
+
+
+def model_manifest(task: str, path: Path) -> Manifest:
+    """The manifest of the artifact configured for a task. Raises `ArtifactError`."""
+    manifest = read_manifest(path)
+    if manifest.task != task:
+        raise ArtifactError(
+            f"{path}: is a model for {manifest.task!r}, but is set as {task}_model. "
+            "Set the right file, or export the stage that gives pictures."
+        )
+    return manifest
+
+
+def _check_folder(name: str, path: Path) -> Finding:
+    if not path.is_dir():
+        above = next(parent for parent in path.parents if parent.exists())
+        if os.access(above, os.W_OK | os.X_OK, effective_ids=True):
+            return Finding(name, True, f"{path} will be made")
+        return Finding(name, False, f"{path} is not there and can't be made in {above}")
+    try:
+        files.probe_rename(path, path)
+    except OSError as error:
+        trouble = world_trouble(error, path)
+        return Finding(name, False, f"{trouble.sentence} {trouble.advice}")
+    about = path.stat()
+    kind = filesystem_of(path)
+    events = "" if name != "inbox" or hears_events(kind) else ", no events: found by scanning"
+    return Finding(name, True, f"{path} (mode {about.st_mode & 0o7777:o}, {kind}{events})")
+
+
+def _check_claim(settings: Settings) -> Finding:
+    folders = settings.folders()
+    inbox, work = folders["inbox"], folders["work"]
+    if not (inbox.is_dir() and work.is_dir()):
+        return Finding("claim", True, "will be tried when inbox and work are there")
+    try:
+        files.probe_rename(inbox, work)
+    except OSError:
+        return Finding(
+            "claim", True, "inbox and work are on different file systems: a hidden folder serves"
+        )
+    return Finding("claim", True, "a file moves from inbox to work in one step")
+
+
+def _check_model(task: str, path: Path) -> Finding:
+    try:
+        return Finding(f"{task}_model", True, f"{path}: {model_facts(model_manifest(task, path))}")
+    except ArtifactError as error:
+        return Finding(f"{task}_model", False, str(error))
+
+
+def _check_worker(settings: Settings) -> Finding:
+    device = settings.device.split(",")[0]
+    try:
+        process = start_worker(
+            settings, settings.folders()["work"], "cuda:0" if device == "cuda" else device, []
+        )
+    except OSError as error:
+        return Finding("device", False, f"no worker can be started ({error.strerror})")
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101 - pipes
+    try:
+        text = _read_line(process.stdout.fileno(), time.monotonic() + WORKER_START_S)
+        message = from_worker.validate_json(text)
+    except (ValidationError, TimeoutError):
+        return Finding("device", False, "the worker does not start; its own words stand above")
+    finally:
+        process.stdin.close()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    match message:
+        case Hello():
+            return Finding(
+                "device", True, f"{message.device}, torch {message.torch_version}: the models run"
+            )
+        case Problem():
+            return Finding("device", False, str(message.facts.get("detail")))
+    return Finding("device", False, "the worker answers strangely")
+
+
+def _read_line(fd: int, deadline: float) -> bytes:
+    text = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(fd, selectors.EVENT_READ)
+        while not text.endswith(b"\n"):
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError
+            chunk = os.read(fd, 1 << 16)
+            if not chunk:
+                break
+            text += chunk
+    return text

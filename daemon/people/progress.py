@@ -1,0 +1,55 @@
+"""The progress bar of `retouchd once`, and its closing words."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from daemon.supervisor.loop import Summary, Tally
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Tally], None]]:
+    """Show a bar on standard error where that is a terminal; yields what feeds it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("pairs", total=None)
+
+        def feed(tally: Tally) -> None:
+            finished = tally.done + tally.failed
+            total = finished + tally.running + tally.ready
+            progress.update(bar, completed=finished, total=total or None)
+
+        yield feed
+
+
+def print_summary(summary: Summary) -> None:
+    """Say on standard output what was done, what failed and what still waits, and why."""
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console.print(
+        f"{summary.done} done, {len(summary.failed)} failed, {len(summary.waiting)} waiting"
+    )
+    for path, sentence in summary.failed:
+        console.print(f"failed:  {_shown(path)}: {_shown(sentence)}")
+    for waiting in sorted(summary.waiting, key=lambda w: w.path):
+        trouble = waiting.report.trouble()
+        console.print(
+            f"waiting: {_shown(waiting.path)}: {_shown(trouble.sentence)} {_shown(trouble.advice)}"
+        )
+    if summary.held:
+        console.print(f"stopped: {_shown(summary.held.sentence)} {_shown(summary.held.advice)}")
+
+
+def _shown(text: str) -> str:
+    """Text of others, made harmless for a terminal."""
+    printable = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return escape(printable)

@@ -1,0 +1,275 @@
+"""The inbox as the supervisor sees it: which pairs are ready, which files wait, and for what.
+
+Puts the wings of `intake` together; reads the inbox and changes nothing.
+"""
+
+import heapq
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from daemon.events import Event
+from daemon.intake.hints import Hints, filesystem_of, hears_events
+from daemon.intake.pairing import Pair, Pairing, Task, Waiting, pair_up
+from daemon.intake.quiet import IncompleteBook, QuietBook
+from daemon.intake.scan import Scan, scan
+from daemon.reasons import Report, Trouble
+from daemon.settings import Settings
+
+log = structlog.get_logger()
+
+LOCAL_QUIET_S: Final = 5.0
+NETWORK_QUIET_S: Final = 10.0
+INTERVAL_WITH_EVENTS_S: Final = 10.0
+INTERVAL_WITHOUT_EVENTS_S: Final = 2.0
+# Scans never take more than a tenth of the time, however many hints come or files lie there.
+_PAUSE_PER_SCAN: Final = 9.0
+_LEAST_PAUSE_S: Final = 0.05
+# A single file is worth a line in the log once it has been alone for this long.
+_REPORT_AFTER_S: Final = 60.0
+
+
+class Inbox:
+    """Ready pairs and waiting files, as of the last `look`. `clock` is monotonic, in seconds."""
+
+    def __init__(
+        self, settings: Settings, inbox: Path, wake: Callable[[], None], clock: Callable[[], float]
+    ) -> None:
+        self._path = inbox
+        self._wake = wake
+        self._clock = clock
+        self._tasks = set(settings.models())
+        self._filesystem = filesystem_of(inbox)
+        local = hears_events(self._filesystem)
+        self._use_events = settings.events and local
+        self._set_interval_s = settings.scan_interval_s
+        period = settings.quiet_period_s
+        if period is None:
+            period = LOCAL_QUIET_S if local else NETWORK_QUIET_S
+        self._quiet = QuietBook(period)
+        self._incomplete = IncompleteBook(settings.incomplete_s)
+        self._hints: Hints | None = None
+        self._root: tuple[int, int] | None = None
+        self._last_scan = Scan((), (), ())
+        self._pairing = Pairing((), ())
+        self._skipped: set[str] = set()
+        self._waiting_since: dict[str, tuple[str, float, bool]] = {}
+        self._ready: list[tuple[float, str, Pair]] = []
+        self._unquiet: list[Pair] = []
+        self._unreadable: dict[str, Waiting] = {}
+        self.next_look = 0.0
+        self._earliest_look = 0.0
+        self.is_stale = True
+
+    @property
+    def quiet_period_s(self) -> float:
+        """Seconds that a file must stay unchanged."""
+        return self._quiet.period_s
+
+    def hasten(self) -> None:
+        """A hint came: look as soon as is fair."""
+        self.next_look = min(self.next_look, self._earliest_look)
+
+    def mark_stale(self) -> None:
+        """Note that something has changed since the last look."""
+        self.is_stale = True
+
+    def look(self, held: Iterable[str] = ()) -> None:
+        """Scan the inbox and sort what is there; `held` are pictures claimed but not done.
+
+        Raises `OSError` if the inbox can't be listed.
+        """
+        self._watch()
+        start = self._clock()
+        found = scan(self._path)
+        for error in found.errors:
+            self._report_skipped(error)
+        if found.pictures != self._last_scan.pictures:
+            self._pairing = pair_up(found.pictures)
+        self._last_scan = found
+        now = self._clock()
+        self._quiet.observe(found.pictures, start)
+        self._incomplete.forget_all_but([*(entry.path for entry in found.pictures), *held])
+        self.is_stale = False
+        due = self._sort(now)
+        self._report_waiting(now)
+        self._earliest_look = now + max(_LEAST_PAUSE_S, _PAUSE_PER_SCAN * (now - start))
+        self.next_look = max(self._earliest_look, min(due, now + self._interval_s()))
+
+    def take(self) -> Pair | None:
+        """The pair that has been ready for longest, once."""
+        while self._ready:
+            pair = heapq.heappop(self._ready)[2]
+            unreadable = self._why_unreadable(pair)
+            if unreadable is None:
+                return pair
+            self._unreadable[unreadable.path] = unreadable
+        return None
+
+    def ready_since(self) -> float | None:
+        """Since when the pair that `take` would give has been ready."""
+        return self._ready[0][0] if self._ready else None
+
+    def ready_count(self) -> int:
+        """How many pairs are ready or will be, once they are quiet."""
+        return len(self._ready) + len(self._unquiet)
+
+    def is_settling(self) -> bool:
+        """True while a complete pair is not yet quiet."""
+        return bool(self._unquiet)
+
+    def remember_incomplete(self, pair: Pair, why: str) -> bool:
+        """Note that a pair was cut off; False where that has lasted too long."""
+        now = self._clock()
+        identities = (pair.picture.identity, pair.companion.identity)
+        self._incomplete.remember(pair.picture.path, identities, now, why)
+        return not self._incomplete.is_given_up(pair.picture.path, now)
+
+    def incomplete_s(self) -> float:
+        """How long a cut off pair may stay unchanged."""
+        return self._incomplete.give_up_s
+
+    def waiting(self) -> list[Waiting]:
+        """Every file that stays in the inbox for now, and what it waits for."""
+        waiting = list(self._pairing.waiting)
+        waiting += self._unreadable.values()
+        now = self._clock()
+        for pair in self._pairing.pairs:
+            why = self._why_not_taken(pair, now)
+            if why:
+                waiting.append(Waiting(pair.picture.path, why))
+        for entry in self._last_scan.unreadable:
+            suffix = os.path.splitext(entry.path)[1]  # noqa: PTH122 - a path with slashes, no Path
+            waiting.append(
+                Waiting(entry.path, Report.of(Trouble("unreadable_kind", suffix=suffix)))
+            )
+        return waiting
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._hints:
+            self._hints.stop()
+
+    def _sort(self, now: float) -> float:
+        """Sort the pairs into ready and not; returns when the next one may become ready."""
+        due = self._incomplete.due(now) or float("inf")
+        self._ready, self._unquiet, self._unreadable = [], [], {}
+        for pair in self._pairing.pairs:
+            if pair.task not in self._tasks:
+                continue
+            times = [self._quiet.quiet_at(entry) for entry in (pair.picture, pair.companion)]
+            if None in times:
+                continue  # 0 bytes: not yet, and nobody knows when
+            ready_at = max(time for time in times if time is not None)
+            if ready_at > now:
+                self._unquiet.append(pair)
+                due = min(due, ready_at)
+            elif not self._waits_incomplete(pair, now):
+                self._ready.append((ready_at, pair.picture.path, pair))
+        heapq.heapify(self._ready)
+        return due
+
+    def _waits_incomplete(self, pair: Pair, now: float) -> str | None:
+        identities = (pair.picture.identity, pair.companion.identity)
+        return self._incomplete.waits(pair.picture.path, identities, now)
+
+    def _why_not_taken(self, pair: Pair, now: float) -> Report | None:
+        if pair.task not in self._tasks:
+            return Report.of(_no_model(pair.task))
+        times = [self._quiet.quiet_at(entry) for entry in (pair.picture, pair.companion)]
+        if any(time is None or time > now for time in times):
+            return Report.of(Trouble("not_quiet", seconds=self._quiet.period_s))
+        incomplete = self._waits_incomplete(pair, now)
+        if incomplete:
+            facts = {"role": "pair", "detail": incomplete, "seconds": self._incomplete.give_up_s}
+            return Report.of(Trouble("incomplete", **facts))
+        return None
+
+    def _why_unreadable(self, pair: Pair) -> Waiting | None:
+        for entry in (pair.picture, pair.companion):
+            if not os.access(self._path / entry.path, os.R_OK, effective_ids=True):
+                if not os.path.lexists(self._path / entry.path):
+                    continue  # gone, not unreadable: the claim will notice
+                report = Report.of(Trouble("unreadable", path=entry.path))
+                return Waiting(entry.path, report)
+        return None
+
+    def _watch(self) -> None:
+        """Keep the observer on the inbox as it is now: made anew where the root or it has gone."""
+        about = self._path.stat()
+        root = (about.st_dev, about.st_ino)
+        if self._root is not None and root != self._root:
+            log.warning(Event.INBOX_CHANGED, inbox=str(self._path))
+        if root == self._root and (self._hints is None or self._hints.alive()):
+            return
+        first = self._root is None
+        self._root = root
+        if self._hints:
+            self._hints.stop()
+            self._hints = None
+        if self._use_events:
+            # Armed before the scan, so that nothing falls between the two.
+            hints = Hints(self._path, self._wake)
+            try:
+                hints.start()
+            except OSError as error:
+                hints.stop()
+                log.warning(
+                    Event.EVENTS_UNAVAILABLE,
+                    why=error.strerror or str(error),
+                    advice="raise fs.inotify.max_user_watches; until then the scan finds all",
+                )
+                self._use_events = False
+            else:
+                self._hints = hints
+        if first or self._hints:
+            log.info(
+                Event.WATCHING,
+                inbox=str(self._path),
+                filesystem=self._filesystem,
+                events=self._hints is not None,
+                interval_s=self._interval_s(),
+                quiet_period_s=self.quiet_period_s,
+            )
+
+    def _interval_s(self) -> float:
+        if self._set_interval_s is not None:
+            return self._set_interval_s
+        return INTERVAL_WITH_EVENTS_S if self._hints else INTERVAL_WITHOUT_EVENTS_S
+
+    def _report_skipped(self, error: OSError) -> None:
+        path = str(error.filename)
+        if path not in self._skipped:
+            self._skipped.add(path)
+            log.warning(Event.FOLDER_SKIPPED, path=path, why=error.strerror)
+
+    def _report_waiting(self, now: float) -> None:
+        """Log each file that waits, once a reason, when it has waited for a while."""
+        before = self._waiting_since
+        self._waiting_since = {}
+        for path, report in self._reportable():
+            key, since, told = before.get(path, (report.key, now, False))
+            if key != report.key:
+                key, since, told = report.key, now, False
+            if not told and now - since >= _REPORT_AFTER_S:
+                trouble = report.trouble()
+                log.info(
+                    Event.FILE_WAITS,
+                    path=path,
+                    reason=key,
+                    says=trouble.sentence,
+                    advice=trouble.advice,
+                )
+                told = True
+            self._waiting_since[path] = (key, since, told)
+
+    def _reportable(self) -> Iterable[tuple[str, Report]]:
+        return ((w.path, w.report) for w in self.waiting() if w.report.key != "not_quiet")
+
+
+def _no_model(task: Task) -> Trouble:
+    name = "inpainting" if task == "inpaint" else "matting"
+    return Trouble("no_model", task=name, setting=f"{task}_model")

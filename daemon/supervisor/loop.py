@@ -1,0 +1,458 @@
+"""The supervisor: brings ready pairs to the workers and results to the outbox, and keeps books.
+
+One thread, one loop. It never decodes a picture and never imports torch, so nothing that a picture
+or a network can do reaches it.
+"""
+
+import os
+import selectors
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import FrameType
+from typing import Final
+
+import structlog
+
+from daemon.events import Event
+from daemon.intake.pairing import Pair, Waiting
+from daemon.reasons import Kind, Report, Trouble, world_trouble
+from daemon.settings import Settings
+from daemon.spool import jobs
+from daemon.spool.jobs import Record
+from daemon.spool.layout import Spool
+from daemon.spool.recovery import recover
+from daemon.supervisor.crew import Crew, Death, Worker
+from daemon.supervisor.inbox import Inbox
+from daemon.supervisor.joblog import job_log
+from daemon.supervisor.systemd import READY, STOPPING, WATCHDOG, notify
+from daemon.worker.protocol import Done, Hello, Job, Problem
+
+log = structlog.get_logger()
+
+FIRST_HOLD_S: Final = 1.0
+LONGEST_HOLD_S: Final = 60.0
+# `once` does not wait for the world for ever: 1 + 2 + 4 + 8 s, then it says what is wrong.
+_ONCE_TRIES: Final = 5
+# The loop turns at least this often, so that the service manager's watchdog hears of it.
+_LONGEST_SLEEP_S: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How far the work has come: pairs done, failed, in work, and ready or settling."""
+
+    done: int = 0
+    failed: int = 0
+    running: int = 0
+    ready: int = 0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended."""
+
+    done: int
+    failed: tuple[tuple[str, str], ...]
+    waiting: tuple[Waiting, ...]
+    held: Trouble | None
+
+
+@dataclass
+class _Hold:
+    """The queue holds: because of what, until when, and how long the next time."""
+
+    trouble: Trouble
+    until: float
+    pause_s: float
+    times: int = 1
+
+
+@dataclass
+class _Queued:
+    """A claimed job to be run (again), and since when it has waited."""
+
+    record: Record
+    since: float
+
+
+@dataclass
+class Supervisor:
+    """Works a spool until stopped, or until it is idle."""
+
+    settings: Settings
+    spool: Spool
+    lock: int
+    until_idle: bool = False
+    on_change: Callable[[Tally], None] = lambda _tally: None
+    clock: Callable[[], float] = time.monotonic
+    _queue: deque[_Queued] = field(default_factory=deque)
+    _running: dict[str, Record] = field(default_factory=dict)
+    _forgiven: set[str] = field(default_factory=set)
+    _hold: _Hold | None = None
+    _done: int = 0
+    _failed: list[tuple[str, str]] = field(default_factory=list)
+    _stop_at: float | None = None
+    _looked: bool = False
+
+    def __post_init__(self) -> None:
+        self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._inbox = Inbox(self.settings, self.spool.inbox, self.wake, self.clock)
+        self._crew = Crew(self.settings, self.spool, self.lock, self.clock)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake_in, selectors.EVENT_READ)
+
+    def wake(self) -> None:
+        """End the loop's sleep; safe from any thread and from signal handlers."""
+        try:
+            os.write(self._wake_out, b"!")
+        except BlockingIOError:
+            return  # the pipe is full of reasons to wake already
+
+    def stop(self) -> None:
+        """Claim nothing more; finish what runs, within the time that the settings give it."""
+        grace = 0.0 if self._stop_at is not None else self.settings.stop_timeout_s
+        self._stop_at = self.clock() + grace
+        self.wake()
+
+    def run(self) -> Summary:
+        """Work until stopped, or with `until_idle` until nothing is left to do."""
+        log.info(Event.STARTED, spool=str(self.spool.inbox.parent), pid=os.getpid())
+        with _signals(self.stop):
+            try:
+                self._recover()
+                while not self._is_over():
+                    self._turn()
+            finally:
+                notify(STOPPING)
+                log.info(Event.STOPPING, running=list(self._running))
+                self._inbox.close()
+                self._crew.dismiss(grace_s=5.0)
+                self._forgive_running()
+        log.info(Event.STOPPED, done=self._done, failed=len(self._failed))
+        return Summary(
+            self._done,
+            tuple(self._failed),
+            tuple(self._inbox.waiting()),
+            self._hold.trouble if self._hold else None,
+        )
+
+    def _turn(self) -> None:
+        now = self.clock()
+        self._crew.tend()
+        for worker in self._crew.workers:
+            if worker.out.fileno() not in self._selector.get_map():
+                self._selector.register(worker.out, selectors.EVENT_READ, worker)
+        if self._stop_at is None:
+            if now >= self._inbox.next_look:
+                self._look()
+            if self._hold is None or now >= self._hold.until:
+                self._work_on()
+        self._tell()
+        for key, _ in self._selector.select(self._sleep_s()):
+            if isinstance(key.data, Worker):
+                self._listen(key.data)
+            else:
+                self._drain_wakes()
+
+    def _look(self) -> None:
+        try:
+            held = [*self._running.values(), *(queued.record for queued in self._queue)]
+            self._inbox.look(held=[record.picture.path for record in held])
+        except OSError as error:
+            self._inbox.next_look = self.clock() + FIRST_HOLD_S
+            self._hold_for(world_trouble(error, self.spool.inbox))
+            return
+        if not self._looked:
+            self._looked = True
+            notify(READY)
+        notify(WATCHDOG)
+
+    def _work_on(self) -> None:
+        """Give every idle worker a job; the world's troubles hold the queue.
+
+        A queue that holds is tried with one job, which ends the hold when it finishes.
+        """
+        try:
+            if self._hold is not None:
+                self._recover_unfinished()
+            for worker in self._crew.workers:
+                record = self._next_record() if worker.is_idle else None
+                if record is not None:
+                    self._hand_out(worker, record)
+                    if self._hold is not None:
+                        self._hold.until = self.clock() + self._hold.pause_s
+                        return
+        except Trouble as trouble:
+            self._hold_for(trouble)
+        except OSError as error:
+            self._hold_for(world_trouble(error))
+        else:
+            if not self._running:
+                self._release()
+
+    def _next_record(self) -> Record | None:
+        """The job or the pair that has waited for longest, claimed."""
+        while True:
+            ready = self._inbox.ready_since()
+            if self._queue and (ready is None or self._queue[0].since <= ready):
+                return self._queue.popleft().record
+            pair = self._inbox.take()
+            if pair is None:
+                return self._queue.popleft().record if self._queue else None
+            record = jobs.claim_pair(self.spool, pair)
+            if record is not None:
+                log.info(
+                    Event.PAIR_CLAIMED,
+                    job=record.job,
+                    task=record.task,
+                    picture=pair.picture.path,
+                    companion=pair.companion.path,
+                )
+                return record
+            self._inbox.hasten()
+
+    def _hand_out(self, worker: Worker, record: Record) -> None:
+        try:
+            record = jobs.begin_attempt(self.spool, record)
+        except OSError:
+            self._queue.appendleft(_Queued(record, 0.0))
+            raise
+        self._running[record.job] = record
+        log.info(Event.JOB_STARTED, job=record.job, attempt=record.attempts, pid=worker.process.pid)
+        self._crew.hand_out(worker, Job(job=record.job, task=record.task, role=record.role))
+
+    def _listen(self, worker: Worker) -> None:
+        out = worker.out
+        for heard in self._crew.listen(worker):
+            if isinstance(heard, Death):
+                self._selector.unregister(out)
+            self._inbox.mark_stale()
+            try:
+                self._answer(worker, heard)
+            except Trouble as trouble:
+                self._hold_for(trouble)
+            except OSError as error:
+                self._hold_for(world_trouble(error))
+
+    def _answer(self, worker: Worker, heard: Hello | Done | Problem | Death) -> None:
+        match heard:
+            case Hello(models=models):
+                for task, model in models.items():
+                    if not model.trained:
+                        log.warning(Event.MODEL_UNTRAINED, task=task, model=model.path)
+            case Done(job=job) if job in self._running and worker.hello:
+                # Until it is published the attempt does not count: what may fail is the world.
+                self._forgiven.add(job)
+                self._finish(self._running.pop(job), heard, worker.hello)
+                self._forgiven.discard(job)
+            case Problem(job=None, facts=facts):
+                log.error(Event.MODEL_REFUSED, why=facts.get("detail"))
+            case Problem(job=str(job)) if job in self._running:
+                self._handle(self._running.pop(job), Report(heard.reason, heard.facts))
+            case Death(job=str(job)) if job in self._running:
+                self._handle(self._running.pop(job), self._report_of(heard))
+            case _:
+                return
+
+    def _finish(self, record: Record, done: Done, hello: Hello) -> None:
+        if not jobs.inputs_unchanged(self.spool, record):
+            log.info(Event.PAIR_GIVEN_BACK, picture=record.picture.path, reason="not_quiet")
+            jobs.give_back(self.spool, record)
+            return
+        outputs = [(produced.held, produced.suffix) for produced in done.outputs]
+        published = jobs.publish_result(self.spool, record, outputs, job_log(record, done, hello))
+        self._done += 1
+        self._release()
+        for note in done.notes:
+            log.info(Event.NOTE, job=record.job, picture=record.picture.path, note=note)
+        log.info(
+            Event.JOB_FINISHED,
+            job=record.job,
+            picture=record.picture.path,
+            outputs=list(published),
+            seconds=done.seconds,
+            picture_sha256=done.picture.sha256,
+            companion_sha256=done.companion.sha256,
+        )
+
+    def _handle(self, record: Record, report: Report) -> None:
+        """Do what the kind of a trouble asks for."""
+        trouble = report.trouble(attempts=record.attempts)
+        match trouble.reason.kind:
+            case Kind.FILE:
+                self._fail(record, trouble)
+            case Kind.WAIT:
+                self._give_back(record, trouble)
+            case Kind.WORLD:
+                self._requeue(jobs.tell(self.spool, record, _story(trouble), uncount=True))
+                raise trouble
+            case Kind.RETRY if record.attempts >= self.settings.max_attempts:
+                self._fail(jobs.tell(self.spool, record, _story(trouble)), trouble)
+            case Kind.RETRY:
+                log.warning(Event.JOB_TRIED, job=record.job, why=trouble.sentence)
+                self._requeue(jobs.tell(self.spool, record, _story(trouble)))
+
+    def _give_back(self, record: Record, trouble: Trouble) -> None:
+        """What looks cut off waits in the inbox; what stays so for long is damaged."""
+        pair = Pair(
+            record.picture.entry,
+            record.companion.entry,
+            record.role,
+            record.picture.tail,
+            record.companion.tail,
+        )
+        detail = f"the {trouble.facts['role']}: {trouble.facts['detail']}"
+        limit = self._inbox.incomplete_s()
+        if not self._inbox.remember_incomplete(pair, detail):
+            facts = {**trouble.facts, "seconds": limit}
+            self._fail(record, Trouble("corrupt", **facts))
+            return
+        log.info(
+            Event.PAIR_GIVEN_BACK,
+            picture=record.picture.path,
+            reason=trouble.reason.key,
+            says=trouble.sentence,
+        )
+        jobs.give_back(self.spool, record)
+
+    def _fail(self, record: Record, trouble: Trouble) -> None:
+        self._failed.append((record.picture.path, trouble.sentence))
+        log.error(
+            Event.JOB_FAILED,
+            job=record.job,
+            picture=record.picture.path,
+            reason=trouble.reason.key,
+            says=trouble.sentence,
+            advice=trouble.advice,
+        )
+        jobs.fail(self.spool, record, trouble)
+
+    def _requeue(self, record: Record) -> None:
+        self._queue.append(_Queued(record, self.clock()))
+
+    def _report_of(self, death: Death) -> Report:
+        if death.was_late:
+            return Report("timed_out", {"seconds": self.settings.job_timeout_s})
+        return Report("worker_died", {"detail": death.detail})
+
+    def _recover(self) -> None:
+        """Settle what an earlier run left; a trouble of the world holds the queue until it can."""
+        try:
+            self._recover_unfinished()
+        except Trouble as trouble:
+            self._hold_for(trouble)
+        except OSError as error:
+            self._hold_for(world_trouble(error))
+
+    def _recover_unfinished(self) -> None:
+        known = frozenset(self._running) | {queued.record.job for queued in self._queue}
+        for record in recover(self.spool, except_for=known):
+            if record.job in self._forgiven:
+                record = replace(record, attempts=record.attempts - 1)
+            if record.attempts >= self.settings.max_attempts:
+                # It was on its last try when everything died: it may well be the killer.
+                trouble = Trouble(
+                    "worker_died", attempts=record.attempts, detail="with the whole daemon"
+                )
+                self._fail(record, trouble)
+            else:
+                self._queue.append(_Queued(record, 0.0))
+
+    def _forgive_running(self) -> None:
+        """Jobs cut short by a polite stop are not to blame: take their attempt back."""
+        for record in self._running.values():
+            try:
+                jobs.tell(self.spool, record, "cut short by a stop", uncount=True)
+            except OSError as error:
+                log.warning(Event.NOTE, job=record.job, note=f"attempt not taken back: {error}")
+
+    def _hold_for(self, trouble: Trouble) -> None:
+        now = self.clock()
+        if self._hold is None or self._hold.trouble.reason != trouble.reason:
+            log.error(
+                Event.QUEUE_HELD,
+                reason=trouble.reason.key,
+                says=trouble.sentence,
+                advice=trouble.advice,
+            )
+        if self._hold is None:
+            self._hold = _Hold(trouble, now + FIRST_HOLD_S, FIRST_HOLD_S)
+            return
+        pause = min(2 * self._hold.pause_s, LONGEST_HOLD_S)
+        self._hold = _Hold(trouble, now + pause, pause, self._hold.times + 1)
+
+    def _release(self) -> None:
+        if self._hold is not None and self._looked:
+            log.info(Event.QUEUE_RESUMED, after=self._hold.trouble.reason.key)
+            self._hold = None
+
+    def _is_over(self) -> bool:
+        if self._stop_at is not None:
+            return not self._running or self.clock() >= self._stop_at
+        if not self.until_idle or not self._looked:
+            return self.until_idle and self._has_given_up()
+        if self._has_given_up():
+            return True
+        if self._running or self._queue or self._hold or self._inbox.ready_count():
+            return False
+        if self._inbox.is_stale:  # end on a fresh look, never on an old one
+            self._inbox.hasten()
+            return False
+        return True
+
+    def _has_given_up(self) -> bool:
+        held = self._hold is not None and self._hold.times >= _ONCE_TRIES
+        if self._crew.refusal is not None and not self._crew.workers:
+            self._hold = self._hold or _Hold(
+                Trouble("worker_will_not_start", detail=self._crew.refusal), 0.0, 0.0
+            )
+            return True
+        return held
+
+    def _tell(self) -> None:
+        self.on_change(
+            Tally(
+                self._done,
+                len(self._failed),
+                len(self._running),
+                self._inbox.ready_count() + len(self._queue),
+            )
+        )
+
+    def _sleep_s(self) -> float:
+        now = self.clock()
+        until = [now + _LONGEST_SLEEP_S, self._crew.due()]
+        if self._stop_at is not None:
+            until.append(self._stop_at)
+        else:
+            until.append(self._inbox.next_look)
+            if self._hold is not None:
+                until.append(self._hold.until)
+        return max(0.0, min(until) - now)
+
+    def _drain_wakes(self) -> None:
+        os.read(self._wake_in, 1 << 16)
+        self._inbox.hasten()
+
+
+def _story(trouble: Trouble) -> str:
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {trouble.sentence}"
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Stop politely on SIGTERM and SIGINT, at once on the second."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
