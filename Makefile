@@ -1,0 +1,102 @@
+# Everything starts here: `make demo`, `make test`. Needs Python 3.11 to 3.13 and the package
+# registry, sets up the rest in .tools/ and .venv/, and does so once. `make help` lists the targets.
+
+# An interpreter of your own, in an environment of its own: `make test PYTHON=python3.12`.
+PYTHON ?=
+VENV ?= .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
+WORKERS ?= 2
+TESTS ?= tests
+
+# Certificates as the machine has them, and no interpreter but the machine's.
+export UV_SYSTEM_CERTS := true
+export UV_PYTHON_DOWNLOADS := never
+UV_OF_OURS := $(if $(shell command -v uv),,.tools/uv/bin/uv)
+UV := $(or $(UV_OF_OURS),uv)
+
+BIN := $(VENV)/bin
+NETWORKS := demo/networks/inpaint.pt demo/networks/matting.pt
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+demo: $(VENV)/.ready ## retouch four photos on a temporary spool; leaves demo/sheet.png
+	@$(BIN)/python deploy/demo.py
+
+run: $(NETWORKS) ## keep the daemon running on ./spool until Ctrl-C
+	@echo "Drop photos into spool/inbox, find results in spool/outbox. Ctrl-C ends it."
+	@echo "Unless RETOUCHD_INPAINT_MODEL and RETOUCHD_MATTING_MODEL name networks of your own,"
+	@echo "the demo's run: they are UNTRAINED, and what they paint is noise."
+	@RETOUCHD_INPAINT_MODEL="$${RETOUCHD_INPAINT_MODEL:-demo/networks/inpaint.pt}" \
+	RETOUCHD_MATTING_MODEL="$${RETOUCHD_MATTING_MODEL:-demo/networks/matting.pt}" \
+	$(BIN)/retouchd run --spool spool
+
+test: lint types ## lint, types, then the whole suite
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(TESTS)
+
+test-slow: $(VENV)/.test-ready ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow $(TESTS)
+
+test-oldest: $(VENV)-oldest/.ready ## the suite with the oldest versions pyproject.toml allows
+	$(VENV)-oldest/bin/python -m pytest -n $(WORKERS) -m "not slow" $(TESTS)
+
+lint: $(VENV)/.test-ready ## ruff's rules and its format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.test-ready ## mypy, strict
+	$(BIN)/mypy
+
+format: $(VENV)/.test-ready ## format, and mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean: ## remove environments, caches, and what the demo left
+	rm -rf .tools .venv* build dist demo .*_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# -- Set-up. A stamp is written last, so a set-up that was cut off is taken up where it was. -------
+
+# For each environment: what to install in it.
+$(VENV)/.ready: PINS := requirements/retouchd.txt
+$(VENV)-oldest/.ready: PINS := requirements/oldest.txt
+
+# hatchling is among the pins, so installing the project itself downloads nothing unpinned.
+%/.ready: requirements/retouchd.txt requirements/oldest.txt pyproject.toml | $(UV_OF_OURS)
+	@echo "Setting up $*: about 5 GB, nearly all of it torch with its GPU libraries."
+	@python=$$(sh requirements/python.sh $(PYTHON)) && \
+	{ $*/bin/python -V >/dev/null 2>&1 || $(UV) venv --quiet --clear --python "$$python" $*; }
+	@$(UV) pip install --quiet --python $*/bin/python --require-hashes -r $(PINS)
+	@$(UV) pip install --quiet --python $*/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test-ready: requirements/test.txt $(VENV)/.ready
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/test.txt
+	@touch $@
+
+.tools/uv/bin/uv: requirements/uv.txt
+	@python=$$(sh requirements/python.sh $(PYTHON)) && rm -rf .tools/uv .tools/new && \
+	{ $$python -m venv .tools/new >/dev/null || { \
+	echo "Python's venv module is missing. On Debian or Ubuntu: apt-get install python3-venv."; \
+	exit 1; } >&2; } && \
+	.tools/new/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	-r requirements/uv.txt && mv .tools/new .tools/uv && touch $@
+
+# The demo's networks, for `make run`. One call makes both.
+$(NETWORKS) &: deploy/demo.py daemon/artifact.py $(wildcard models/*.py export/*.py) | $(VENV)/.ready
+	@$(BIN)/python deploy/demo.py --networks-only
+
+# -- Pins. Versions stay as they are where they can; `make pins UPGRADE=--upgrade` takes newer. -----
+
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make pins" $(UPGRADE)
+
+pins: | $(UV_OF_OURS) ## write requirements/*.txt anew from pyproject.toml
+	$(COMPILE) pyproject.toml --group build --group demo -o requirements/retouchd.txt
+	$(COMPILE) pyproject.toml --group build --group demo --group test \
+		--constraints requirements/retouchd.txt -o requirements/test.txt
+	$(COMPILE) pyproject.toml --group build --group demo --group test \
+		--resolution lowest-direct -o requirements/oldest.txt
+	$(COMPILE) --group setup -o requirements/uv.txt
+
+.PHONY: help demo run test test-slow test-oldest lint types format clean pins
+.DELETE_ON_ERROR:
