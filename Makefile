@@ -62,7 +62,7 @@ $(VENV)-oldest/.ready: PINS := requirements/oldest.txt
 
 # hatchling is among the pins, so installing the project itself downloads nothing unpinned.
 %/.ready: requirements/retouchd.txt requirements/oldest.txt pyproject.toml | $(UV_OF_OURS)
-	@echo "Setting up $*: about 5 GB, nearly all of it torch with its GPU libraries."
+	@echo "Setting up $*: nearly 6 GB, most of it torch with its GPU libraries."
 	@python=$$(sh requirements/python.sh $(PYTHON)) && \
 	{ $*/bin/python -V >/dev/null 2>&1 || $(UV) venv --quiet --clear --python "$$python" $*; }
 	@$(UV) pip install --quiet --python $*/bin/python --require-hashes -r $(PINS)

@@ -31,8 +31,8 @@ WAIT_S: Final = 180
 STOP_S: Final = 60
 
 NOTICE: Final = (
-    "Untrained networks: their weights are random, so what fills a hole and what lies along "
-    "a soft edge here is noise. The sheet shows the way, not the skill."
+    "Untrained networks: their weights are random, so what fills a hole or lies along a soft edge "
+    "is noise. The sheet shows the way of a picture, not what a trained network makes of it."
 )
 
 
@@ -242,8 +242,9 @@ def rows(spool: Path) -> list[Row]:
                 Cell(Image.open(result), "Alpha, untrained: noise in the grey"),
                 Cell(on_checkerboard(cutout), "Cut-out"),
             )
-        files = f"{job.photo_path}  +  {Path(job.companion_path).name}"
-        made.append(Row(job.title, f"{files}   >   {result.name}", cells))
+        dropped = f"{job.photo_path}  +  {Path(job.companion_path).name}"
+        came = ", ".join(Path(path).name for path in job.results)
+        made.append(Row(job.title, f"{dropped}   >   {came}", cells))
     return made
 
 
