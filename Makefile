@@ -54,24 +54,27 @@ clean: ## remove environments, caches, and what the demo left
 	rm -rf .tools .venv* build dist demo .*_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# -- Set-up. A stamp is written last, so a set-up that was cut off is taken up where it was. -------
+# -- Set-up. A stamp is taken away before an installation and put back after it: an environment ----
+# without one was cut off half-way, and is made anew from what was downloaded already.
 
-# For each environment: what to install in it.
 $(VENV)/.ready: PINS := requirements/retouchd.txt
 $(VENV)-oldest/.ready: PINS := requirements/oldest.txt
 
 # hatchling is among the pins, so installing the project itself downloads nothing unpinned.
 %/.ready: requirements/retouchd.txt requirements/oldest.txt pyproject.toml | $(UV_OF_OURS)
-	@echo "Setting up $*: nearly 6 GB, most of it torch with its GPU libraries."
 	@python=$$(sh requirements/python.sh $(PYTHON)) && \
-	{ $*/bin/python -V >/dev/null 2>&1 || $(UV) venv --quiet --clear --python "$$python" $*; }
+	echo "Setting up $*: nearly 6 GB, most of it torch with its GPU libraries." && \
+	{ test -e $@ && $*/bin/python -V >/dev/null 2>&1 || \
+	$(UV) venv --quiet --clear --python "$$python" $*; }
+	@rm -f $@
 	@$(UV) pip install --quiet --python $*/bin/python --require-hashes -r $(PINS)
 	@$(UV) pip install --quiet --python $*/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.test-ready: requirements/test.txt $(VENV)/.ready
+	@rm -f $(VENV)/.ready
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/test.txt
-	@touch $@
+	@touch $(VENV)/.ready $@
 
 .tools/uv/bin/uv: requirements/uv.txt
 	@python=$$(sh requirements/python.sh $(PYTHON)) && rm -rf .tools/uv .tools/new && \
