@@ -77,7 +77,7 @@ def _export(options: argparse.Namespace) -> None:
     print(f"{options.output}: {_describe(recipe)}, {manifest.precision}")
     print(
         f"verified in a fresh process: {report.cases} batches, {report.off} of {report.samples} "
-        f"samples differ from the network, by {report.largest} at most"
+        f"samples off, by {report.largest} at most and {report.mean:.2g} in the mean"
     )
     print(f"memory: {manifest.memory_bytes_per_pixel} bytes per pixel on {manifest.device}")
     print(f"licence of the weights: {licence}")
@@ -114,7 +114,12 @@ def _parser() -> argparse.ArgumentParser:
             help="channels of the first layer; read from the checkpoint, and must agree with it",
         )
         command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
-        command.add_argument("--precision", choices=tuple(DTYPES), default="fp32")
+        command.add_argument(
+            "--precision",
+            choices=tuple(DTYPES),
+            default="fp32",
+            help="fp16 and bf16 are meant for GPUs; a CPU takes minutes to verify fp16",
+        )
         command.add_argument(
             "--licence", metavar="TEXT", help="licence of the weights, for the manifest"
         )

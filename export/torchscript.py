@@ -19,7 +19,10 @@ def freeze(pipeline: nn.Module) -> torch.jit.ScriptModule:
     """Compile a module in evaluation mode, its weights made constants."""
     with _deprecation_put_aside():
         # Scripted and not traced: sizes stay free, and no device is written into the code.
-        frozen: torch.jit.ScriptModule = torch.jit.freeze(torch.jit.script(pipeline.eval()))
+        scripted = torch.jit.script(pipeline.eval())
+        # Batch norm is not folded into the convolutions: the last bits would differ from the
+        # network's, and the matting network's poolings then choose other pixels here and there.
+        frozen: torch.jit.ScriptModule = torch.jit.freeze(scripted, optimize_numerics=False)
     return frozen
 
 

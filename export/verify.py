@@ -32,9 +32,13 @@ Precision = Literal["fp32", "fp16", "bf16"]
 SHAPES = ((96, 96), (64, 112), (107, 61), (7, 5))
 BATCHES = (1, 3)
 
-# Of the samples that the network made, this share may be off by one in float32: truncation to
-# uint8 turns the last bit of a float into a step of one where a value lies close to a whole number.
-OFF_BY_ONE_SHARE = 0.005
+# Of the samples that the network made, this share may be off in float32: truncation to uint8 turns
+# the last bit of a float into a step of one where a value lies close to a whole number.
+OFF_SHARE = 0.005
+# And by no more than this. In the matting network the last bit may also decide which of two pixels
+# a pooling takes for the larger, and moves what is unpooled there; seen where a batch's
+# convolutions are summed in another order than a single picture's.
+OFF_LIMIT = {"edges": 1, "inpaint": 1, "matting": 16}
 
 # Mean difference from the float32 network over the samples made, in steps of 1/255, above which a
 # file of that precision is refused. A wrong weight costs tens; a random matting network, whose
@@ -43,6 +47,8 @@ MEAN_LIMIT = {"fp16": 4.0, "bf16": 24.0}
 
 # Large enough that what grows with the picture outweighs what doesn't.
 MEMORY_SIDE_PX = 512
+# CPUs take twenty times as long over float16, which is meant for GPUs.
+MEMORY_SIDE_FP16_CPU_PX = 192
 # Peaks differ a little from run to run, and with the number of threads.
 MEMORY_MARGIN = 1.25
 
@@ -137,11 +143,11 @@ class FreshProcess:
         """Peak working memory of an artifact, bytes per input pixel, erring on the high side.
 
         The file is loaded and run once on a tiny picture, so that weights and libraries are in
-        place; then a square of 512 pixels' side is run, and what the peak rose above the level
-        before it is divided by the pixels and multiplied by 1.25. On the CPU the peak is the
-        process's resident high-water mark, on CUDA that of torch's allocator. Weights, libraries
-        and CUDA context are not in it; pictures of a batch add up. Raises `VerificationError`
-        where the artifact can't run.
+        place. Then a square of 512 pixels' side is run (192 for fp16 on a CPU), and what the peak
+        rose above the level before it is divided by the pixels and multiplied by 1.25. On the CPU
+        the peak is the process's resident high-water mark, on CUDA that of torch's allocator.
+        Weights, libraries and CUDA context are not in it; pictures of a batch add up. Raises
+        `VerificationError` where the artifact can't run.
         """
         return int(self._ask({"artifact": str(path)})["bytes_per_pixel"])
 
@@ -188,7 +194,7 @@ def _answer(request: dict[str, str], device: str) -> dict[str, Any]:
     manifest = manifest_of(path, io.BytesIO(data))
     run = _Run(from_bytes(data, device), torch.device(device))
     if "cases" not in request:
-        return {"bytes_per_pixel": _bytes_per_pixel(run, manifest.task)}
+        return {"bytes_per_pixel": _bytes_per_pixel(run, manifest)}
     cases = [Case(*tensors) for tensors in torch.load(request["cases"], weights_only=True)]
     return _compare(run, cases, manifest)
 
@@ -230,17 +236,20 @@ def _compare(run: _Run, cases: list[Case], manifest: Manifest) -> dict[str, Any]
         largest=int(gap.max()),
         mean=float(gap.double().mean()),
     )
-    fault = _judge(report, manifest.precision)
+    fault = _judge(report, manifest)
     return {"fault": fault} if fault else vars(report)
 
 
-def _judge(report: Report, precision: Precision) -> str | None:
-    if precision == "fp32":
-        good = report.largest <= 1 and report.off <= OFF_BY_ONE_SHARE * report.samples
-        allowed = f"off by one on at most {OFF_BY_ONE_SHARE:.1%} is allowed"
+def _judge(report: Report, manifest: Manifest) -> str | None:
+    """What is wrong with the differences, or nothing."""
+    if manifest.precision == "fp32":
+        most = OFF_LIMIT[manifest.task]
+        good = report.largest <= most and report.off <= OFF_SHARE * report.samples
+        allowed = f"at most {OFF_SHARE:.1%} off by at most {most} is allowed"
     else:
-        good = report.mean <= MEAN_LIMIT[precision]
-        allowed = f"a mean of {MEAN_LIMIT[precision]} is allowed in {precision}"
+        limit = MEAN_LIMIT[manifest.precision]
+        good = report.mean <= limit
+        allowed = f"a mean of {limit} is allowed in {manifest.precision}"
     if good:
         return None
     return (
@@ -254,10 +263,12 @@ def _made(companion: Tensor, task: Task) -> Tensor:
     return (companion != 0) & (companion != 255) if task == "matting" else companion != 0
 
 
-def _bytes_per_pixel(run: _Run, task: Task) -> int:
+def _bytes_per_pixel(run: _Run, manifest: Manifest) -> int:
+    task = manifest.task
     random = torch.Generator().manual_seed(1)
     tiny = _picture(1, 32, 32, random), _companion(task, 1, 32, 32, random)
-    side = MEMORY_SIDE_PX
+    slow = manifest.precision == "fp16" and run.device.type == "cpu"
+    side = MEMORY_SIDE_FP16_CPU_PX if slow else MEMORY_SIDE_PX
     large = _picture(1, side, side, random), _companion(task, 1, side, side, random)
     run(*tiny)
     if run.device.type == "cuda":
