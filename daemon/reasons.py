@@ -9,12 +9,12 @@ Each reason has a kind, and the kind decides what happens:
 """
 
 import errno
-import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from string import Formatter
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 
 class Kind(Enum):
@@ -55,27 +55,42 @@ class Trouble(Exception):  # noqa: N818 - holding a queue is no error
     @property
     def sentence(self) -> str:
         """What happened, for a person."""
-        return self.reason.says.format_map(_Facts(self.facts))
+        return _words.vformat(self.reason.says, (), self.facts)
 
     @property
     def advice(self) -> str:
         """What to do about it."""
-        return self.reason.advice.format_map(_Facts(self.facts))
+        return _words.vformat(self.reason.advice, (), self.facts)
 
 
-class _Facts(dict[str, object]):
-    """A missing fact reads as `?`: a report with a gap is better than none."""
+class _Words(Formatter):
+    """A missing fact reads as `?`, an odd one as it is: a report with a gap is better than none."""
 
-    def __missing__(self, key: str) -> str:
-        return "?"
+    def get_value(self, key: int | str, _args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        return kwargs.get(str(key), "?")
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        try:
+            return format(value, format_spec)
+        except (ValueError, OverflowError):
+            return str(value)
+
+
+_words: Final = _Words()
 
 
 def _plain(value: object) -> str | int | float:
     """A value that fits in one line: a name with a newline can't forge a second one."""
     if isinstance(value, int | float):
         return value
-    text = os.fsencode(str(value)).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in str(value))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def _listed(*reasons: Reason) -> MappingProxyType[str, Reason]:
@@ -94,12 +109,12 @@ REASONS: Final = _listed(
         "picture_missing",
         Kind.WAIT,
         "the {role} waits for its picture.",
-        "Put the picture {stem}.jpg (or .png, .tif, .webp, .bmp) beside it.",
+        "Put the picture {stem}.jpg (or .png, .tif, .webp, .bmp) {where}.",
     ),
     Reason(
         "ambiguous",
         Kind.WAIT,
-        "more than one file could belong to it: {others}.",
+        "which of these belong together can't be told: {files}.",
         "Leave one picture and one mask or trimap for a name. Two pictures of one name get masks "
         "that carry the whole name, as in cat.jpg.mask.png and cat.png.mask.png.",
     ),
@@ -108,6 +123,13 @@ REASONS: Final = _listed(
         Kind.WAIT,
         "it has changed or arrived less than {seconds:g} s ago.",
         "Nothing to do: it is taken when it has been still for that long.",
+    ),
+    Reason(
+        "empty",
+        Kind.WAIT,
+        "it is empty (0 bytes), as if it were still to be written.",
+        "If the copy broke off, copy it again. Nothing else to do: it is looked at again when it "
+        "changes.",
     ),
     Reason(
         "no_model",

@@ -36,6 +36,7 @@ _TELLING_EVENTS: Final[list[type[FileSystemEvent]]] = [
 # File systems that other machines write to: the kernel here hears nothing of it.
 _BLIND_FILESYSTEMS: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "afs", "ceph", "glusterfs", "ncpfs"}
+    | {"autofs", "beegfs", "coda", "drvfs", "gfs2", "gpfs", "lustre", "ocfs2", "vboxsf"}
 )
 
 
@@ -76,8 +77,11 @@ class _Handler(FileSystemEventHandler):
 def filesystem_of(path: Path) -> str:
     """The type of the file system that holds `path`, such as `ext4`; `unknown` if hidden."""
     path = path.resolve()
+    # Of several mounts on one point the last is the one that is seen, and `max` takes the first:
+    # an automounted share is listed twice, as autofs and then as what it is.
+    mounted = reversed(psutil.disk_partitions(all=True))
     best = max(
-        (disk for disk in psutil.disk_partitions(all=True) if path.is_relative_to(disk.mountpoint)),
+        (disk for disk in mounted if path.is_relative_to(disk.mountpoint)),
         key=lambda disk: len(disk.mountpoint),
         default=None,
     )

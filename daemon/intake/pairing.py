@@ -13,7 +13,7 @@ candidate; nothing is ever guessed. The companion decides the task.
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
@@ -27,7 +27,11 @@ Task = Literal["inpaint", "matting"]
 
 TASK_OF: Final[dict[Role, Task]] = {"mask": "inpaint", "trimap": "matting"}
 
-_COMPANION_STEM: Final = re.compile(r"(.+)[_.\-](mask|trimap)", re.IGNORECASE | re.DOTALL)
+_COMPANION_STEM: Final = re.compile(
+    r"(.+)[_.\-](mask|trimap)", re.ASCII | re.IGNORECASE | re.DOTALL
+)
+# An ambiguity is told by that many names at most: who drops a thousand twins gets one line.
+_MOST_NAMED: Final = 8
 _TREES: Final[dict[str, Role | None]] = {"images": None, "masks": "mask", "trimaps": "trimap"}
 
 
@@ -104,9 +108,7 @@ def pair_up(entries: Iterable[Entry]) -> Pairing:
     ]
     paired = {path for pair in pairs for path in (pair.picture.path, pair.companion.path)}
     waiting = [
-        Waiting(path, _why_waiting(path, neighbours.get(path, set())))
-        for path in files
-        if path not in paired
+        Waiting(path, _why_waiting(path, neighbours)) for path in files if path not in paired
     ]
     return Pairing(tuple(pairs), tuple(waiting))
 
@@ -151,13 +153,32 @@ def _companion_readings(path: str) -> Iterator[_Reading]:
             yield _Reading(_Key("trees", tree[0], _same(marked[1])), tree[1], marked[1])
 
 
-def _why_waiting(path: str, candidates: set[str]) -> Report:
-    name = _split_folder(path)[1]
+def _why_waiting(path: str, neighbours: Mapping[str, set[str]]) -> Report:
+    folder, name = _split_folder(path)
+    candidates = neighbours.get(path)
     if candidates:
-        return Report.of(Trouble("ambiguous", others=", ".join(sorted(candidates))))
-    for reading in _companion_readings(path):
-        return Report.of(Trouble("picture_missing", role=reading.role, stem=reading.base))
-    return Report.of(Trouble("companion_missing", stem=split_suffix(name)[0]))
+        return Report.of(Trouble("ambiguous", files=_entangled(path, neighbours)))
+    readings = list(_companion_readings(path))
+    if not readings:
+        return Report.of(Trouble("companion_missing", stem=split_suffix(name)[0]))
+    reading = readings[-1]  # the one that a person is likeliest to have meant
+    where = "beside it" if reading.key.layout == "beside" else f"into {_images_folder(folder)}"
+    return Report.of(Trouble("picture_missing", role=reading.role, stem=reading.base, where=where))
+
+
+def _entangled(path: str, neighbours: Mapping[str, set[str]]) -> str:
+    """The file, its candidates and theirs: who looks at a mask must see its rival too."""
+    near = neighbours[path]
+    names = [path, *sorted(near.union(*(neighbours[other] for other in near)) - {path})]
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _images_folder(folder: str) -> str:
+    """Where the pictures of a folder of masks or trimaps lie."""
+    parts = folder.split("/")
+    at = max(i for i, part in enumerate(parts) if _same(part) in _TREES)
+    return "/".join([*parts[:at], "images", *parts[at + 1 :]])
 
 
 def _role(word: str) -> Role:

@@ -12,6 +12,9 @@ READY: Final = "READY=1"
 STOPPING: Final = "STOPPING=1"
 WATCHDOG: Final = "WATCHDOG=1"
 
+# A service manager that does not listen is not waited for longer than this.
+_PATIENCE_S: Final = 1.0
+
 
 def notify(*lines: str) -> None:
     """Tell the service manager; trouble with it never becomes trouble with pictures."""
@@ -22,6 +25,7 @@ def notify(*lines: str) -> None:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.settimeout(_PATIENCE_S)
             sock.sendto("\n".join(lines).encode(), address)
     except OSError:
         return
