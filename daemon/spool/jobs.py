@@ -422,7 +422,7 @@ def _free_targets(spool: Spool, record: Record, suffixes: list[str]) -> dict[str
     folder, name = os.path.split(record.picture.path)
     base = name[: len(name) - len(record.picture.tail)]
     for number in _numbers():
-        targets = {s: os.path.join(folder, _fit(f"{base}{number}", s)) for s in suffixes}  # noqa: PTH118
+        targets = {s: os.path.join(folder, _fit(base, f"{number}{s}")) for s in suffixes}  # noqa: PTH118
         if not any(os.path.lexists(spool.outbox / target) for target in targets.values()):
             return targets
     raise AssertionError("the numbers do not end")
@@ -443,7 +443,7 @@ def _numbered(original: Original, number: int) -> str:
         return original.path
     folder, name = os.path.split(original.path)
     base = name[: len(name) - len(original.tail)]
-    return os.path.join(folder, _fit(f"{base}.{number}", original.tail))  # noqa: PTH118
+    return os.path.join(folder, _fit(base, f".{number}{original.tail}"))  # noqa: PTH118
 
 
 def _numbers() -> Iterator[str]:

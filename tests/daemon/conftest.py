@@ -1,0 +1,58 @@
+"""What the daemon's tests share: tiny artifacts, spools, and the daemon itself."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import tiny
+from driver import Daemon, Site
+
+from daemon.settings import Settings
+from daemon.spool.layout import Spool, open_spool
+
+
+@pytest.fixture(scope="session")
+def inpaint_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact that inverts what is in the hole."""
+    return tiny.write_inpaint(tmp_path_factory.mktemp("models") / "invert.pt")
+
+
+@pytest.fixture(scope="session")
+def matting_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact that gives the unknown band an alpha of 100."""
+    return tiny.write_matting(tmp_path_factory.mktemp("models") / "half.pt")
+
+
+@pytest.fixture
+def site(tmp_path: Path, inpaint_model: Path) -> Site:
+    """A spool that can inpaint. Matting is left out: loading PyMatting takes seconds."""
+    return Site(tmp_path / "spool", {"RETOUCHD_INPAINT_MODEL": str(inpaint_model)})
+
+
+@pytest.fixture
+def both(site: Site, matting_model: Path) -> Site:
+    """A spool that can do both tasks."""
+    site.environment["RETOUCHD_MATTING_MODEL"] = str(matting_model)
+    return site
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Daemon]]:
+    """Starts daemons that are gone when the test is."""
+    daemons: list[Daemon] = []
+
+    def begin(site: Site, *arguments: str) -> Daemon:
+        daemons.append(site.start(*arguments))
+        return daemons[-1]
+
+    yield begin
+    for daemon in daemons:
+        daemon.stop()
+
+
+@pytest.fixture
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spool:
+    """An open spool, without a daemon."""
+    for name in ("RETOUCHD_SPOOL", "RETOUCHD_SETTINGS"):
+        monkeypatch.delenv(name, raising=False)
+    return open_spool(Settings(spool=tmp_path / "spool"))

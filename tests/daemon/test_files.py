@@ -1,0 +1,183 @@
+"""The promises of the one module that renames, syncs, removes and owns."""
+
+import ast
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from daemon.spool import files
+from daemon.spool.files import Ownership
+from daemon.spool.layout import Spool, SpoolInUseError, locked
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def write(path: Path, content: str) -> Path:
+    path.write_text(content)
+    return path
+
+
+def test_rename_never_replaces_what_is_there(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "a", "new"), write(tmp_path / "b", "old")
+    with pytest.raises(FileExistsError):
+        files.rename(source, target)
+    assert (source.read_text(), target.read_text()) == ("new", "old")
+
+
+@pytest.mark.parametrize("code", sorted(files._NO_NOREPLACE))
+def test_rename_works_where_the_kernel_has_no_rename_without_replacing(
+    tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A mock: every file system here has renameat2. The link and the unlink are real.
+    monkeypatch.setattr(files.ctypes, "get_errno", lambda: code)
+    monkeypatch.setattr(files._libc, "renameat2", lambda *_: -1)
+    source, target = write(tmp_path / "a", "new"), tmp_path / "b"
+    files.rename(source, target)
+    assert target.read_text() == "new"
+    assert not source.exists()
+    with pytest.raises(FileExistsError):
+        files.rename(write(tmp_path / "c", "other"), target)
+
+
+def test_a_move_across_file_systems_leaves_the_file_in_one_place(tmp_path: Path) -> None:
+    with_own_mount = Path("/dev/shm") / f"retouchd-test-{os.getpid()}"  # noqa: S108 - a tmpfs
+    with_own_mount.mkdir()
+    try:
+        assert with_own_mount.stat().st_dev != tmp_path.stat().st_dev
+        source = tmp_path / "job" / "in" / "picture"
+        source.parent.mkdir(parents=True)
+        write(source, "pixels")
+        os.utime(source, (1000, 1000))
+        files.move(source, with_own_mount / "cat.jpg")
+        assert [p.name for p in with_own_mount.iterdir()] == ["cat.jpg"]
+        assert (with_own_mount / "cat.jpg").read_text() == "pixels"
+        assert (with_own_mount / "cat.jpg").stat().st_mtime == 1000
+        assert not source.exists()
+    finally:
+        shutil.rmtree(with_own_mount)
+
+
+def test_a_move_that_was_cut_short_is_completed(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "a", "same"), write(tmp_path / "b", "same")
+    files.move(source, target)
+    assert not source.exists()
+    assert target.read_text() == "same"
+
+
+def test_a_published_file_has_its_mode_whatever_the_umask(tmp_path: Path) -> None:
+    source = write(tmp_path / "made", "pixels")
+    before = os.umask(0o077)
+    try:
+        folder = files.make_folders(tmp_path, "out/deep", Ownership())
+        files.publish(source, folder / "cat.png", "job", Ownership(), replace=False)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((folder / "cat.png").stat().st_mode) == 0o664
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o2775
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_published_file_has_its_owner_and_group(tmp_path: Path) -> None:
+    owner = Ownership(file_mode=0o640, folder_mode=0o2750, uid=12345, gid=54321)
+    folder = files.make_folders(tmp_path, "out", owner)
+    files.publish(write(tmp_path / "a", "x"), folder / "b", "job", owner, replace=False)
+    for path, mode in ((folder, 0o2750), (folder / "b", 0o640)):
+        about = path.stat()
+        assert (about.st_uid, about.st_gid, stat.S_IMODE(about.st_mode)) == (12345, 54321, mode)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up a capability")
+def test_a_failing_change_of_owner_is_a_warning_not_a_loss(tmp_path: Path) -> None:
+    source = write(tmp_path / "a", "pixels")
+    program = (
+        "from pathlib import Path; from daemon.spool import files; import sys;"
+        f"files.publish(Path({str(source)!r}), Path({str(tmp_path / 'b')!r}), 'job',"
+        "files.Ownership(gid=54321), replace=False)"
+    )
+    done = subprocess.run(
+        ["setpriv", "--bounding-set", "-chown", "--", sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (tmp_path / "b").read_text() == "pixels"
+    assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == 0o664
+    assert "owner_not_set" in done.stdout + done.stderr
+
+
+def test_a_name_appears_only_when_the_whole_file_is_there(tmp_path: Path) -> None:
+    target = tmp_path / "cat.png"
+    write(target, "somebody's")
+    with pytest.raises(FileExistsError):
+        files.publish(write(tmp_path / "a", "x"), target, "job", Ownership(), replace=False)
+    assert target.read_text() == "somebody's"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "cat.png"]
+
+
+def test_a_temporary_that_was_planted_as_a_link_diverts_nothing(tmp_path: Path) -> None:
+    victim = write(tmp_path / "victim", "precious")
+    (tmp_path / ".retouchd-job").symlink_to(victim)
+    files.publish(write(tmp_path / "a", "x"), tmp_path / "b", "job", Ownership(), replace=False)
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "b").is_symlink()
+
+
+def test_an_order_of_system_calls_syncs_before_it_shows(tmp_path: Path) -> None:
+    """The real calls, as the kernel saw them: mode, content, then the name, then the folder."""
+    source = write(tmp_path / "a", "pixels")
+    trace = tmp_path / "trace"
+    program = (
+        "from pathlib import Path; from daemon.spool import files;"
+        f"f = Path({str(tmp_path)!r});"
+        "files.publish(f / 'a', f / 'b', 'job', files.Ownership(), replace=False);"
+        "files.sync_folder(f)"
+    )
+    subprocess.run(
+        [
+            *("strace", "-y", "-o", str(trace), "-e", "trace=fsync,fchmod,renameat2"),
+            *(sys.executable, "-c", program),
+        ],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        check=True,
+    )
+    calls = [
+        line.split("(")[0] for line in trace.read_text().splitlines() if str(source.parent) in line
+    ]
+    assert calls == ["fchmod", "fsync", "renameat2", "fsync"]
+
+
+def test_a_spool_has_one_daemon_at_a_time(spool: Spool) -> None:
+    with (
+        locked(spool),
+        pytest.raises(SpoolInUseError, match="another retouchd"),
+        locked(spool),
+    ):
+        pass
+    with locked(spool):  # and the next one once the first is gone
+        pass
+
+
+CHANGING = {"rename", "replace", "unlink", "fsync", "chmod", "fchmod", "chown", "fchown", "rmtree"}
+CHANGING |= {"renames", "remove", "rmdir", "link", "removedirs", "truncate", "lchown", "move"}
+
+
+def test_only_one_module_renames_syncs_removes_and_owns() -> None:
+    for path in sorted((REPOSITORY / "daemon").rglob("*.py")):
+        if path.name == "files.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            owner = ast.unparse(node.func.value)
+            if owner == "files" or node.func.attr not in CHANGING:
+                continue
+            # Lists, processes and dataclasses have verbs of these names too.
+            assert owner not in ("os", "shutil"), f"{path.name}:{node.lineno}"
+            assert node.func.attr in ("replace", "remove"), f"{path.name}:{node.lineno}"

@@ -1,0 +1,307 @@
+"""A job's life on the disk. Each test is a line of the state table in docs/spool.md."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from daemon.intake.pairing import Pair, pair_up
+from daemon.intake.scan import scan
+from daemon.reasons import Trouble
+from daemon.spool import files, jobs
+from daemon.spool.jobs import Record, State
+from daemon.spool.layout import Spool
+from daemon.spool.recovery import recover
+
+PICTURE, MASK, RESULT = b"the picture", b"the mask", b"the result"
+
+
+def drop(spool: Spool, name: str = "cat") -> Pair:
+    """Put a pair into the inbox and find it."""
+    path = spool.inbox / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_name(path.name + ".jpg").write_bytes(PICTURE)
+    path.with_name(path.name + "_mask.png").write_bytes(MASK)
+    pairs = pair_up(scan(spool.inbox).pictures).pairs
+    return next(pair for pair in pairs if pair.picture.path == f"{name}.jpg")
+
+
+def claim(spool: Spool, name: str = "cat") -> Record:
+    record = jobs.claim_pair(spool, drop(spool, name))
+    assert record is not None
+    return record
+
+
+def produce(spool: Spool, record: Record, content: bytes = RESULT) -> list[tuple[str, str]]:
+    """Do the worker's part."""
+    (spool.folder(record.job) / "out" / "result").write_bytes(content)
+    return [("result", ".png")]
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file below a folder and its content; the lock and the compiler's cache are no one's."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name != "lock"
+    }
+
+
+def saved(spool: Spool, record: Record, **changes: object) -> Record:
+    """Write a record as a crash would have left it."""
+    changed = replace(record, **changes)  # type: ignore[arg-type]
+    return jobs._save(spool, changed)
+
+
+def test_a_claimed_pair_is_in_work_and_no_longer_in_the_inbox(spool: Spool) -> None:
+    record = claim(spool)
+    assert tree(spool.inbox) == {}
+    folder = spool.folder(record.job)
+    assert (folder / "in" / "picture").read_bytes() == PICTURE
+    assert (folder / "in" / "companion").read_bytes() == MASK
+    assert jobs.load(spool, record.job) == record
+
+
+def test_a_pair_that_changed_since_the_scan_is_left_in_the_inbox(spool: Spool) -> None:
+    pair = drop(spool)
+    (spool.inbox / "cat.jpg").write_bytes(PICTURE + b" and more")
+    assert jobs.claim_pair(spool, pair) is None
+    assert set(tree(spool.inbox)) == {"cat.jpg", "cat_mask.png"}
+    assert tree(spool.work) == {}
+
+
+def test_a_pair_of_which_one_file_vanished_is_given_back(spool: Spool) -> None:
+    pair = drop(spool)
+    (spool.inbox / "cat_mask.png").unlink()
+    assert jobs.claim_pair(spool, pair) is None
+    assert tree(spool.inbox) == {"cat.jpg": PICTURE}
+    assert tree(spool.work) == {}
+
+
+def test_publishing_archives_the_originals_and_forgets_the_job(spool: Spool) -> None:
+    record = claim(spool, "day 1/cat")
+    published = jobs.publish_result(spool, record, produce(spool, record), "what ran\n")
+    assert published == ("day 1/cat.log", "day 1/cat.png")
+    assert tree(spool.outbox) == {"day 1/cat.png": RESULT, "day 1/cat.log": b"what ran\n"}
+    assert tree(spool.archive) == {"day 1/cat.jpg": PICTURE, "day 1/cat_mask.png": MASK}
+    assert tree(spool.work) == {}
+
+
+def test_originals_are_deleted_only_where_that_is_set(spool: Spool) -> None:
+    spool = replace(spool, originals="delete")
+    record = claim(spool)
+    jobs.publish_result(spool, record, produce(spool, record), "")
+    assert set(tree(spool.outbox)) == {"cat.png", "cat.log"}
+    assert tree(spool.archive) == tree(spool.work) == {}
+
+
+def test_a_result_never_overwrites_one_of_the_same_name(spool: Spool) -> None:
+    (spool.outbox / "cat.png").write_bytes(b"somebody else's")
+    for _ in range(2):
+        record = claim(spool)
+        jobs.publish_result(spool, record, produce(spool, record), "")
+    assert tree(spool.outbox) == {
+        "cat.png": b"somebody else's",
+        "cat.2.png": RESULT,
+        "cat.2.log": b"",
+        "cat.3.png": RESULT,
+        "cat.3.log": b"",
+    }
+
+
+def test_archived_pairs_of_one_name_stay_pairs(spool: Spool) -> None:
+    for _ in range(2):
+        record = claim(spool)
+        jobs.publish_result(spool, record, produce(spool, record), "")
+    names = {"cat.jpg", "cat_mask.png", "cat.2.jpg", "cat.2_mask.png"}
+    assert set(tree(spool.archive)) == names
+    found = pair_up(scan(spool.archive).pictures)
+    assert len(found.pairs) == 2
+
+
+def test_a_failed_pair_lies_in_failed_with_its_reason(spool: Spool) -> None:
+    record = claim(spool)
+    jobs.fail(spool, record, Trouble("mask_covers_everything"))
+    found = tree(spool.failed)
+    assert found["cat.jpg"] == PICTURE
+    assert found["cat_mask.png"] == MASK
+    reason = found["cat.jpg.reason.txt"].decode()
+    assert "whole picture" in reason
+    assert "invert it" in reason
+    assert tree(spool.work) == tree(spool.inbox) == {}
+
+
+def test_a_failed_pair_moved_back_is_a_pair_again(spool: Spool) -> None:
+    for _ in range(2):
+        jobs.fail(spool, claim(spool), Trouble("mask_covers_everything"))
+    for path in spool.failed.iterdir():
+        if not path.name.endswith(".txt"):
+            path.rename(spool.inbox / path.name)
+    assert len(pair_up(scan(spool.inbox).pictures).pairs) == 2
+
+
+def test_giving_back_puts_both_files_where_they_were(spool: Spool) -> None:
+    record = claim(spool, "a/b/cat")
+    (spool.inbox / "a" / "b").rmdir()
+    jobs.give_back(spool, record)
+    assert tree(spool.inbox) == {"a/b/cat.jpg": PICTURE, "a/b/cat_mask.png": MASK}
+    assert tree(spool.work) == {}
+
+
+def test_giving_back_never_overwrites_a_newer_upload(spool: Spool) -> None:
+    record = claim(spool)
+    (spool.inbox / "cat.jpg").write_bytes(b"newer")
+    jobs.give_back(spool, record)
+    assert tree(spool.inbox) == {"cat.jpg": b"newer", "cat_mask.png": MASK}
+    assert tree(spool.failed)["cat.jpg"] == PICTURE
+    assert tree(spool.work) == {}
+
+
+def test_recovery_gives_back_a_claim_that_was_cut_short(spool: Spool) -> None:
+    record = claim(spool)
+    saved(spool, record, state=State.INBOX)
+    held = spool.folder(record.job) / "in" / "companion"
+    held.rename(spool.inbox / "cat_mask.png")  # it had not been moved yet
+    assert recover(spool) == []
+    assert tree(spool.inbox) == {"cat.jpg": PICTURE, "cat_mask.png": MASK}
+    assert tree(spool.work) == {}
+
+
+def test_recovery_runs_a_claimed_job_again_and_remembers_its_attempts(spool: Spool) -> None:
+    record = jobs.begin_attempt(spool, claim(spool))
+    assert recover(spool) == [record]
+    assert record.attempts == 1
+
+
+@pytest.mark.parametrize("published", [[], [".log"], [".log", ".png"]])
+def test_recovery_publishes_what_is_missing_and_makes_no_twin(
+    spool: Spool, published: list[str]
+) -> None:
+    record = claim(spool)
+    outputs = half_published(spool, record, published)
+    assert recover(spool) == []
+    assert tree(spool.outbox) == {"cat.png": RESULT, "cat.log": b"log"}
+    assert tree(spool.archive) == {"cat.jpg": PICTURE, "cat_mask.png": MASK}
+    assert tree(spool.work) == {}
+    assert len(outputs) == 2
+
+
+def half_published(spool: Spool, record: Record, published: list[str]) -> list[jobs.Output]:
+    """Leave a job as a crash in the midst of publishing does."""
+    out = spool.folder(record.job) / "out"
+    produce(spool, record)
+    (out / "log").write_bytes(b"log")
+    outputs = []
+    for held, suffix in (("log", ".log"), ("result", ".png")):
+        sha256 = files.sha256_of(out / held)
+        assert sha256
+        outputs.append(jobs.Output(held, suffix, sha256, f"cat{suffix}"))
+        if suffix in published:
+            (spool.outbox / f"cat{suffix}").write_bytes((out / held).read_bytes())
+    saved(spool, record, state=State.OUTBOX, outputs=tuple(outputs))
+    return outputs
+
+
+def test_recovery_makes_an_output_again_that_a_crash_destroyed(spool: Spool) -> None:
+    record = claim(spool)
+    half_published(spool, record, [".log"])
+    (spool.folder(record.job) / "out" / "result").write_bytes(b"")  # never reached the disk
+    (again,) = recover(spool)
+    assert again.state is State.WORK
+    other = b"the result, made again"
+    jobs.publish_result(spool, again, produce(spool, again, other), "another log")
+    assert tree(spool.outbox) == {"cat.png": other, "cat.log": b"another log"}
+
+
+def test_recovery_finishes_archiving(spool: Spool) -> None:
+    record = claim(spool)
+    half_published(spool, record, [".log", ".png"])
+    saved(spool, record, state=State.ARCHIVE)
+    (spool.archive / "cat.jpg").write_bytes(PICTURE)  # copied across file systems, not yet removed
+    assert recover(spool) == []
+    assert tree(spool.archive) == {"cat.jpg": PICTURE, "cat_mask.png": MASK}
+    assert tree(spool.work) == {}
+
+
+def test_recovery_finishes_failing_under_the_number_it_began_with(spool: Spool) -> None:
+    record = claim(spool)
+    failing = saved(spool, record, state=State.FAILED, report=jobs.Report("corrupt"))
+    held = spool.folder(failing.job) / "in" / "picture"
+    held.rename(spool.failed / "cat.jpg")
+    assert recover(spool) == []
+    assert set(tree(spool.failed)) == {"cat.jpg", "cat_mask.png", "cat.jpg.reason.txt"}
+
+
+def test_recovery_removes_a_job_folder_that_never_got_its_record(spool: Spool) -> None:
+    (spool.work / "20260101T000000-00000000" / "in").mkdir(parents=True)
+    assert recover(spool) == []
+    assert tree(spool.work) == {}
+    assert not list(spool.work.glob("2026*"))
+
+
+@pytest.mark.parametrize("record", [None, b"", b"{}", b"[1]", b"not json"])
+def test_recovery_sets_aside_what_no_record_explains(spool: Spool, record: bytes | None) -> None:
+    folder = spool.work / "20260101T000000-00000000"
+    (folder / "in").mkdir(parents=True)
+    (folder / "in" / "picture").write_bytes(PICTURE)
+    if record is not None:
+        (folder / "record.json").write_bytes(record)
+    assert recover(spool) == []
+    assert PICTURE in tree(spool.failed).values()
+    assert tree(spool.work) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cat with spaces",
+        "\N{CAT FACE} emoji",
+        "Cafe\N{COMBINING ACUTE ACCENT}",
+        "line\nbreak",
+        os.fsdecode(b"\xff\xfe raw bytes"),
+        "-dash",
+        "x" * 240,
+    ],
+)
+def test_any_name_goes_all_the_way(spool: Spool, name: str) -> None:
+    record = claim(spool, name)
+    assert jobs.load(spool, record.job) == record
+    jobs.publish_result(spool, record, produce(spool, record), "")
+    assert len(tree(spool.outbox)) == 2
+    assert len(tree(spool.archive)) == 2
+
+
+@pytest.mark.parametrize("length", [244, 250])
+def test_a_name_too_long_for_its_suffixes_is_shortened_not_stuck(spool: Spool, length: int) -> None:
+    name = "ü" * (length // 2)
+    (spool.inbox / f"{name}.jpg").write_bytes(PICTURE)
+    (spool.inbox / "masks").mkdir()
+    (spool.inbox / "images").mkdir()
+    (spool.inbox / f"{name}.jpg").rename(spool.inbox / "images" / f"{name}.jpg")
+    (spool.inbox / "masks" / f"{name}.png").write_bytes(MASK)
+    (pair,) = pair_up(scan(spool.inbox).pictures).pairs
+    for _ in range(2):
+        record = jobs.claim_pair(spool, pair)
+        assert record is not None
+        outputs = [*produce(spool, record), ("result", ".cutout.png")]
+        jobs.publish_result(spool, record, outputs, "")
+        (spool.inbox / "images" / f"{name}.jpg").write_bytes(PICTURE)
+        (spool.inbox / "masks" / f"{name}.png").write_bytes(MASK)
+        (pair,) = pair_up(scan(spool.inbox).pictures).pairs
+    record = jobs.claim_pair(spool, pair)
+    assert record is not None
+    jobs.fail(spool, record, Trouble("mask_covers_everything"))
+    assert len(tree(spool.outbox)) == 6
+    assert len(tree(spool.archive)) == 4
+    assert len(tree(spool.failed)) == 3
+
+
+def test_nothing_is_written_into_an_empty_mount_point(spool: Spool) -> None:
+    record = claim(spool)
+    absent = replace(spool, mounts=frozenset({spool.outbox}))
+    with pytest.raises(Trouble, match="not there"):
+        jobs.publish_result(absent, record, produce(spool, record), "")
+    assert tree(spool.outbox) == {}
+    recover(spool)  # the disk is back
+    assert set(tree(spool.outbox)) == {"cat.png", "cat.log"}
