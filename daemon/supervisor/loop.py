@@ -96,7 +96,7 @@ class Supervisor:
     _done: int = 0
     _failed: list[tuple[str, str]] = field(default_factory=list)
     _stop_at: float | None = None
-    _looked: bool = False
+    _looked: bool = False  # whether the last look at the inbox went well
 
     def __post_init__(self) -> None:
         self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -163,13 +163,12 @@ class Supervisor:
             held = [*self._running.values(), *(queued.record for queued in self._queue)]
             self._inbox.look(held=[record.picture.path for record in held])
         except OSError as error:
-            self._inbox.next_look = self.clock() + FIRST_HOLD_S
+            self._looked = False
             self._hold_for(world_trouble(error, self.spool.inbox))
+            self._inbox.next_look = self.clock() + FIRST_HOLD_S
             return
-        if not self._looked:
-            self._looked = True
-            notify(READY)
-        notify(WATCHDOG)
+        self._looked = True
+        notify(READY, WATCHDOG)
 
     def _work_on(self) -> None:
         """Give every idle worker a job; the world's troubles hold the queue.
@@ -178,13 +177,13 @@ class Supervisor:
         """
         try:
             if self._hold is not None:
+                self._hold.until = self.clock() + self._hold.pause_s
                 self._recover_unfinished()
             for worker in self._crew.workers:
                 record = self._next_record() if worker.is_idle else None
                 if record is not None:
                     self._hand_out(worker, record)
                     if self._hold is not None:
-                        self._hold.until = self.clock() + self._hold.pause_s
                         return
         except Trouble as trouble:
             self._hold_for(trouble)
@@ -288,6 +287,7 @@ class Supervisor:
             case Kind.WAIT:
                 self._give_back(record, trouble)
             case Kind.WORLD:
+                self._forgiven.add(record.job)  # for where the disk does not take the next line
                 self._requeue(jobs.tell(self.spool, record, _story(trouble), uncount=True))
                 raise trouble
             case Kind.RETRY if record.attempts >= self.settings.max_attempts:
@@ -361,6 +361,7 @@ class Supervisor:
                 self._fail(record, trouble)
             else:
                 self._queue.append(_Queued(record, 0.0))
+        self._forgiven.clear()
 
     def _forgive_running(self) -> None:
         """Jobs cut short by a polite stop are not to blame: take their attempt back."""
