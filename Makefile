@@ -69,6 +69,7 @@ $(VENV)-oldest/.ready: PINS := requirements/oldest.txt
 	@rm -f $@
 	@$(UV) pip install --quiet --python $*/bin/python --require-hashes -r $(PINS)
 	@$(UV) pip install --quiet --python $*/bin/python --no-deps --no-build-isolation --editable .
+	@echo "Compiling PyMatting, once: most of a minute." && $*/bin/python -c "import pymatting"
 	@touch $@
 
 $(VENV)/.test-ready: requirements/test.txt $(VENV)/.ready

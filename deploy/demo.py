@@ -31,8 +31,8 @@ WAIT_S: Final = 180
 STOP_S: Final = 60
 
 NOTICE: Final = (
-    "Untrained networks: their weights are random, so what fills a hole or lies along a soft edge "
-    "is noise. The sheet shows the way of a picture, not what a trained network makes of it."
+    "Untrained networks: their weights are random. What fills a hole or lies along a soft edge "
+    "is noise, and says nothing of a trained network."
 )
 
 
@@ -82,7 +82,7 @@ def run_demo() -> None:
         with running_daemon(spool) as daemon:
             print(f"\nDropping {len(JOBS)} photos into {spool / 'inbox'}", flush=True)
             drop_all(spool / "inbox")
-            print("Waiting for the results. A first start may take a minute.", flush=True)
+            print("Waiting for the results.", flush=True)
             wait_for_results(spool, daemon)
         for job in JOBS:
             check_result(job, spool)
