@@ -5,6 +5,7 @@ and starting again won't help.
 """
 
 import argparse
+import io
 import sys
 import typing
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from daemon.events import configure
 from daemon.people.check import check, model_manifest
 from daemon.people.progress import print_summary, progress_bar
 from daemon.reasons import world_trouble
-from daemon.settings import Settings, SettingsError, load_settings
+from daemon.settings import Settings, SettingsError, load_settings, shown_default
 from daemon.spool.layout import SpoolInUseError, locked, open_spool
 from daemon.supervisor.loop import Supervisor
 
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
     options = vars(_parser().parse_args(arguments))
     command, file = options.pop("command"), options.pop("settings")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names need not suit the terminal
     try:
         settings = load_settings(options, file)
         configure(settings.log_format, settings.log_level)
@@ -72,7 +75,7 @@ def _work(settings: Settings, *, once: bool) -> int:
 
 def _should_have_been_done(reason: str) -> bool:
     """Whether a file that waits for this reason belongs to a complete pair."""
-    return reason in ("no_model", "incomplete", "unreadable")
+    return reason in ("no_model", "incomplete", "unreadable", "empty")
 
 
 def _check(settings: Settings) -> int:
@@ -97,7 +100,11 @@ def _parser() -> argparse.ArgumentParser:
         ("once", "work off what is there, then end; 0 only if every complete pair succeeded"),
         ("check", "try settings, folders, models and device, and say what to do"),
     ):
-        _add_settings(commands.add_parser(name, help=what, description=what.capitalize() + "."))
+        # No abbreviations: the next setting of a like name would break a service file.
+        command = commands.add_parser(
+            name, help=what, description=what.capitalize() + ".", allow_abbrev=False
+        )
+        _add_settings(command)
     return parser
 
 
@@ -106,7 +113,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", type=Path, metavar="FILE", help="TOML file with settings")
     for name, field in Settings.model_fields.items():
         flag = f"--{name.replace('_', '-')}"
-        what = (field.description or "").replace("%", "%%")
+        default = shown_default(name)
+        what = (field.description or "") + (f" [{default}]" if default else "")
+        what = what.replace("%", "%%")
         if field.annotation is bool:
             parser.add_argument(
                 flag,

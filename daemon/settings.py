@@ -8,6 +8,7 @@ import difflib
 import grp
 import os
 import pwd
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,11 @@ FILE_VARIABLE: Final = "RETOUCHD_SETTINGS"
 OutputFormat = Literal["png", "tiff", "webp", "jpeg", "same"]
 
 
+_DEVICE: Final = re.compile(r"auto|cpu|cuda(:\d+)?(,cuda:\d+)*", re.ASCII)
+# The kernel's ids are 32 bits, and the last one means "leave it".
+_MOST_ID: Final = 2**32 - 2
+
+
 class SettingsError(Exception):
     """The settings can't be used. The text names each key, its value and what it should be."""
 
@@ -43,7 +49,7 @@ def _octal(value: object) -> object:
     return value
 
 
-Mode = Annotated[int, BeforeValidator(_octal), Field(ge=0, le=0o7777)]
+Mode = Annotated[int, BeforeValidator(_octal)]
 
 
 class Settings(BaseSettings):
@@ -53,70 +59,84 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
     )
 
-    spool: Path = Field(Path("spool"), description="Folder that holds the folders below.")
-    inbox: Path | None = Field(None, description="Where pictures are dropped. SPOOL/inbox.")
+    spool: Path = Field(default=Path("spool"), description="Folder that holds the folders below.")
+    inbox: Path | None = Field(default=None, description="Where pictures are dropped. SPOOL/inbox.")
     work: Path | None = Field(
-        None, description="Where jobs are worked; on the inbox's file system. SPOOL/work."
+        default=None, description="Where jobs are worked; on the inbox's file system. SPOOL/work."
     )
-    outbox: Path | None = Field(None, description="Where results appear. SPOOL/outbox.")
+    outbox: Path | None = Field(default=None, description="Where results appear. SPOOL/outbox.")
     failed: Path | None = Field(
-        None, description="Where pairs go that can't be done. SPOOL/failed."
+        default=None, description="Where pairs go that can't be done. SPOOL/failed."
     )
-    archive: Path | None = Field(None, description="Where originals go when done. SPOOL/archive.")
+    archive: Path | None = Field(
+        default=None, description="Where originals go when done. SPOOL/archive."
+    )
     originals: Literal["archive", "delete"] = Field(
-        "archive", description="What becomes of the originals once the result is safe."
+        default="archive", description="What becomes of the originals once the result is safe."
     )
 
-    inpaint_model: Path | None = Field(None, description="Artifact that fills masked holes.")
-    matting_model: Path | None = Field(None, description="Artifact that cuts out along a trimap.")
+    inpaint_model: Path | None = Field(
+        default=None, description="Artifact that fills masked holes."
+    )
+    matting_model: Path | None = Field(
+        default=None, description="Artifact that cuts out along a trimap."
+    )
     device: str = Field(
-        "auto",
-        pattern=r"^(auto|cpu|cuda(:\d+)?(,cuda:\d+)*)$",
+        default="auto",
         description="auto (every GPU there is, else the CPU), cpu, cuda, or cuda:0,cuda:1.",
     )
     threads: int | None = Field(
-        None, ge=1, description="CPU threads for a network. All cores unless set."
+        default=None, ge=1, description="CPU threads for a network. All cores unless set."
     )
 
     quiet_period_s: float | None = Field(
-        None,
+        default=None,
         ge=0,
         le=86400,
         description="Seconds a file must stay unchanged. 5 on a local disk, 10 on a network mount.",
     )
     incomplete_s: float = Field(
-        3600, ge=0, description="Seconds after which an unchanged, cut off picture goes to failed."
+        default=3600,
+        ge=0,
+        description="Seconds after which an unchanged, cut off picture goes to failed.",
     )
-    events: bool = Field(True, description="Let file system events hasten the scan.")
+    events: bool = Field(default=True, description="Let file system events hasten the scan.")
     scan_interval_s: float | None = Field(
-        None,
+        default=None,
         gt=0,
         le=3600,
         description="Seconds between scans. 10 where events can be trusted, 2 where not.",
     )
 
     output_format: OutputFormat = Field(
-        "png", description="Format of retouched pictures; jpeg is not exact outside the mask."
+        default="png",
+        description="Format of retouched pictures; jpeg is not exact outside the mask.",
     )
-    jpeg_quality: int = Field(95, ge=1, le=100, description="Quality of JPEG results.")
+    jpeg_quality: int = Field(default=95, ge=1, le=100, description="Quality of JPEG results.")
     max_pixels: int = Field(
-        200_000_000, ge=1, description="Most pixels a picture may have to be opened at all."
+        default=200_000_000, ge=1, description="Most pixels a picture may have to be opened at all."
     )
 
-    file_mode: Mode = Field(0o664, description="Mode of every file in the outbox, octal.")
-    folder_mode: Mode = Field(0o2775, description="Mode of every folder made, octal.")
-    user: str | None = Field(None, description="Owner of results, name or id; needs the right to.")
-    group: str | None = Field(None, description="Group of results, name or id.")
+    file_mode: Mode = Field(default=0o664, description="Mode of every file in the outbox, octal.")
+    folder_mode: Mode = Field(default=0o2775, description="Mode of every folder made, octal.")
+    user: str | None = Field(
+        default=None, description="Owner of results, name or id; needs the right to."
+    )
+    group: str | None = Field(default=None, description="Group of results, name or id.")
 
-    job_timeout_s: float = Field(600, gt=0, description="Seconds one job may take.")
-    max_attempts: int = Field(3, ge=1, le=100, description="Tries before a job goes to failed.")
-    stop_timeout_s: float = Field(60, ge=0, description="Seconds a running job gets at stop.")
+    job_timeout_s: float = Field(default=600, gt=0, description="Seconds one job may take.")
+    max_attempts: int = Field(
+        default=3, ge=1, le=100, description="Tries before a job goes to failed."
+    )
+    stop_timeout_s: float = Field(
+        default=60, ge=0, description="Seconds a running job gets at stop."
+    )
 
     log_format: LogFormat = Field(
-        "auto", description="json, text (for people), or auto: text on a terminal."
+        default="auto", description="json, text (for people), or auto: text on a terminal."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged."
+        default="info", description="Least level that is logged."
     )
 
     @classmethod
@@ -137,6 +157,61 @@ class Settings(BaseSettings):
             env_settings,
             InitSettingsSource(settings_cls, from_file),
         )
+
+    @field_validator(
+        "spool",
+        *("inbox", "work", "outbox", "failed", "archive", "inpaint_model", "matting_model"),
+        mode="before",
+    )
+    @classmethod
+    def _path_is_usable(cls, value: object) -> object:
+        if not isinstance(value, str | Path):
+            return value
+        if value == "":  # it would mean the folder that we happen to run in
+            raise ValueError("is empty")
+        if "\0" in str(value):
+            raise ValueError("holds a zero byte, which no path can")
+        try:
+            return Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError("there is no such user, so no home folder") from None
+
+    @field_validator("device")
+    @classmethod
+    def _device_is_one(cls, value: str) -> str:
+        if not _DEVICE.fullmatch(value):
+            raise ValueError("should be auto, cpu, cuda, or a list such as cuda:0,cuda:1")
+        return value
+
+    @field_validator("file_mode")
+    @classmethod
+    def _file_mode_is_sane(cls, value: int) -> int:
+        # A TOML file's 664 without quotes or 0o is the mode 1230, and fails here.
+        if not 0 <= value <= 0o777 or not value & 0o400:
+            raise ValueError(
+                f"is {oct(value)}, but should be at most 0777 and let the owner read; "
+                'write it as 0664, in TOML as "0664" or 0o664'
+            )
+        return value
+
+    @field_validator("folder_mode")
+    @classmethod
+    def _folder_mode_is_sane(cls, value: int) -> int:
+        if not 0 <= value <= 0o7777 or value & 0o700 != 0o700:
+            raise ValueError(
+                f"is {oct(value)}, but should be at most 07777 and let the owner do all; "
+                'write it as 2775, in TOML as "2775" or 0o2775'
+            )
+        return value
+
+    @field_validator("user", "group", mode="before")
+    @classmethod
+    def _id_as_text(cls, value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if isinstance(value, str) and value.isdigit() and int(value) > _MOST_ID:
+            raise ValueError(f"is no id: they end at {_MOST_ID}")
+        return value
 
     @field_validator("user")
     @classmethod
@@ -161,7 +236,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _folders_do_not_overlap(self) -> "Settings":
         # A daemon that finds its own results in its inbox works for ever.
-        folders = {name: path.resolve() for name, path in self.folders().items()}
+        folders = {name: Path(os.path.realpath(path)) for name, path in self.folders().items()}
         for name, path in folders.items():
             for other, inside in folders.items():
                 if name != other and inside.is_relative_to(path):
@@ -174,10 +249,7 @@ class Settings(BaseSettings):
     def folders(self) -> dict[str, Path]:
         """The five folders, absolute, each where its own setting or `spool` puts it."""
         names = ("inbox", "work", "outbox", "failed", "archive")
-        return {
-            name: (getattr(self, name) or self.spool / name).expanduser().absolute()
-            for name in names
-        }
+        return {name: (getattr(self, name) or self.spool / name).absolute() for name in names}
 
     def models(self) -> dict[Literal["inpaint", "matting"], Path]:
         """The configured artifacts by task."""
@@ -185,7 +257,7 @@ class Settings(BaseSettings):
             "inpaint": self.inpaint_model,
             "matting": self.matting_model,
         }
-        return {task: path.expanduser().absolute() for task, path in both.items() if path}
+        return {task: path.absolute() for task, path in both.items() if path}
 
     def uid(self) -> int | None:
         """The owner of results as a number, or None to leave it."""
@@ -217,7 +289,20 @@ def load_settings(command_line: Mapping[str, object], file: Path | None = None) 
         given: dict[str, Any] = {"_from_file": from_file, **command_line}
         return Settings(**given)
     except ValidationError as error:
-        raise SettingsError("; ".join(_describe(dict(fault)) for fault in error.errors())) from None
+        sources = {**dict.fromkeys(from_file, f"in {file}"), **_variables_by_name()}
+        sources |= {key: f"--{key.replace('_', '-')}" for key in command_line}
+        faults = (_describe(dict(fault), sources) for fault in error.errors())
+        raise SettingsError("; ".join(faults)) from None
+
+
+def shown_default(name: str) -> str:
+    """A setting's default as a person would write it; empty where there is none."""
+    default = Settings.model_fields[name].default
+    if name.endswith("_mode"):
+        return f"{default:04o}"
+    if isinstance(default, bool):
+        return "true" if default else "false"
+    return "" if default is None else str(default)
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -229,10 +314,19 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file}: is no valid TOML ({error}).") from None
 
 
+def _variables_by_name() -> dict[str, str]:
+    """The environment's variables by setting name. Their case does not matter, as to pydantic."""
+    return {
+        variable.upper().removeprefix(PREFIX).lower(): variable
+        for variable, value in os.environ.items()
+        if variable.upper().startswith(PREFIX) and value
+    }
+
+
 def _refuse_unknown_variables() -> None:
     for variable in os.environ:
-        if variable.startswith(PREFIX) and variable != FILE_VARIABLE:
-            name = variable.removeprefix(PREFIX).lower()
+        if variable.upper().startswith(PREFIX) and variable.upper() != FILE_VARIABLE:
+            name = variable.upper().removeprefix(PREFIX).lower()
             if name not in Settings.model_fields:
                 raise SettingsError(
                     f"{variable} in the environment: there is no setting {name!r}."
@@ -245,9 +339,10 @@ def _did_you_mean(key: str) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def _describe(fault: dict[str, Any]) -> str:
+def _describe(fault: dict[str, Any], sources: Mapping[str, str]) -> str:
     what: str = fault["msg"].removeprefix("Value error, ")
     if not fault["loc"]:
         return what
     name = ".".join(str(part) for part in fault["loc"])
-    return f"{name} = {fault['input']!r}: {what}"
+    source = sources.get(str(fault["loc"][0]))
+    return f"{name} = {fault['input']!r}{f' ({source})' if source else ''}: {what}"
