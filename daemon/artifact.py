@@ -9,9 +9,11 @@ Trusts: nothing in the file. Promises: a `Manifest` that is complete and underst
 """
 
 import io
+import lzma
 import os
 import stat
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +25,19 @@ CONTRACT_VERSION = 1
 # The key under which torch.jit.save takes the manifest (`_extra_files={MANIFEST_KEY: json}`);
 # in the zip it is the member `ARCHIVE/extra/manifest.json`.
 MANIFEST_KEY = "manifest.json"
+
+# What a damaged or forged zip makes zipfile raise.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
 
 # A manifest is a page of text. More than this is not one, and is not read into memory.
 MAX_MANIFEST_BYTES = 256 * 1024
@@ -100,22 +115,31 @@ def read_artifact(path: Path) -> bytes:
         ) from None
     except OSError as error:
         raise ArtifactError(f"{path}: can't be opened ({error.strerror}).") from None
-    with os.fdopen(fd, "rb") as file:
-        about = os.fstat(fd)
-        if not stat.S_ISREG(about.st_mode):
-            raise ArtifactError(f"{path}: is not a regular file.")
-        if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise ArtifactError(
-                f"{path}: can be written by others than its owner "
-                f"(mode {about.st_mode & 0o7777:o}); an artifact is code. "
-                f"Look where it came from, then run: chmod go-w '{path}'"
-            )
-        if about.st_uid not in (0, os.geteuid()):
-            raise ArtifactError(
-                f"{path}: belongs to user id {about.st_uid}, neither root nor the user that runs "
-                "this; an artifact is code. Look where it came from, then change its owner."
-            )
-        return file.read()
+    try:
+        _refuse_unsafe(path, os.fstat(fd))
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return file.read()
+    except OSError as error:
+        raise ArtifactError(f"{path}: can't be read ({error.strerror}).") from None
+    finally:
+        os.close(fd)
+
+
+def _refuse_unsafe(path: Path, about: os.stat_result) -> None:
+    """Raise `ArtifactError` for a file whose code others could have put there."""
+    if not stat.S_ISREG(about.st_mode):
+        raise ArtifactError(f"{path}: is not a regular file.")
+    if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ArtifactError(
+            f"{path}: can be written by others than its owner "
+            f"(mode {about.st_mode & 0o7777:o}); an artifact is code. "
+            f"Look where it came from, then run: chmod go-w '{path}'"
+        )
+    if about.st_uid not in (0, os.geteuid()):
+        raise ArtifactError(
+            f"{path}: belongs to user id {about.st_uid}, neither root nor the user that runs "
+            "this; an artifact is code. Look where it came from, then change its owner."
+        )
 
 
 def manifest_of(path: Path, file: io.BytesIO) -> Manifest:
@@ -131,7 +155,7 @@ def manifest_of(path: Path, file: io.BytesIO) -> Manifest:
             if members[0].file_size > MAX_MANIFEST_BYTES:
                 raise ArtifactError(f"{path}: its manifest is larger than a manifest can be.")
             text = archive.read(members[0])
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except _ZIP_ERRORS as error:
         raise ArtifactError(
             f"{path}: is no complete TorchScript file ({error}). Export or copy it again."
         ) from None
