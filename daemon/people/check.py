@@ -4,10 +4,12 @@ Tries rather than guesses: it renames a file from the inbox to the work folder, 
 folder, and starts a real worker that loads and runs the models.
 """
 
+import errno
 import os
 import selectors
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -78,30 +80,46 @@ def model_manifest(task: str, path: Path) -> Manifest:
 
 
 def _check_folder(name: str, path: Path) -> Finding:
-    if not path.is_dir():
-        above = next(parent for parent in path.parents if parent.exists())
-        if os.access(above, os.W_OK | os.X_OK, effective_ids=True):
-            return Finding(name, True, f"{path} will be made")
-        return Finding(name, False, f"{path} is not there and can't be made in {above}")
+    # os.path, not Path: here what may not be looked at is not there, and no error.
+    if not os.path.isdir(path):  # noqa: PTH112
+        return _check_missing(name, path)
     try:
         files.probe_rename(path, path)
+        about = path.stat()
     except OSError as error:
         trouble = world_trouble(error, path)
         return Finding(name, False, f"{trouble.sentence} {trouble.advice}")
-    about = path.stat()
     kind = filesystem_of(path)
     events = "" if name != "inbox" or hears_events(kind) else ", no events: found by scanning"
     return Finding(name, True, f"{path} (mode {about.st_mode & 0o7777:o}, {kind}{events})")
 
 
+def _check_missing(name: str, path: Path) -> Finding:
+    if os.path.lexists(path):
+        return Finding(name, False, f"{path} is no folder. Move it away, or set {name} elsewhere.")
+    above = next(parent for parent in path.parents if os.path.lexists(parent))
+    may = os.access(above, os.W_OK | os.X_OK, effective_ids=True)
+    if may and os.path.isdir(above):  # noqa: PTH112
+        return Finding(name, True, f"{path} will be made")
+    return Finding(
+        name,
+        False,
+        f"{path} is not there and can't be made in {above}. Make it, and give it to the user that "
+        "runs retouchd.",
+    )
+
+
 def _check_claim(settings: Settings) -> Finding:
     folders = settings.folders()
     inbox, work = folders["inbox"], folders["work"]
-    if not (inbox.is_dir() and work.is_dir()):
+    if not (os.path.isdir(inbox) and os.path.isdir(work)):  # noqa: PTH112
         return Finding("claim", True, "will be tried when inbox and work are there")
     try:
         files.probe_rename(inbox, work)
-    except OSError:
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            trouble = world_trouble(error, work)
+            return Finding("claim", False, f"{trouble.sentence} {trouble.advice}")
         return Finding(
             "claim", True, "inbox and work are on different file systems: a hidden folder serves"
         )
@@ -130,7 +148,8 @@ def _check_worker(settings: Settings) -> Finding:
     except (ValidationError, TimeoutError):
         return Finding("device", False, "the worker does not start; its own words stand above")
     finally:
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # it died before it read its orders
+            process.stdin.close()
         process.kill()
         process.wait()
         process.stdout.close()

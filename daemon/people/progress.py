@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from daemon.supervisor.loop import Summary, Tally
@@ -34,7 +33,8 @@ def progress_bar() -> Iterator[Callable[[Tally], None]]:
 
 def print_summary(summary: Summary) -> None:
     """Say on standard output what was done, what failed and what still waits, and why."""
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    # Plain text: a file may be called [red] or :cat:.
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(
         f"{summary.done} done, {len(summary.failed)} failed, {len(summary.waiting)} waiting"
     )
@@ -51,5 +51,4 @@ def print_summary(summary: Summary) -> None:
 
 def _shown(text: str) -> str:
     """Text of others, made harmless for a terminal."""
-    printable = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-    return escape(printable)
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,278 @@
+"""The command line: what it takes, what it says, and how it ends."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from daemon import __version__, cli
+from daemon.intake.pairing import Waiting
+from daemon.people.progress import print_summary
+from daemon.reasons import REASONS, Report, Trouble
+from daemon.settings import Settings
+from daemon.supervisor.loop import Summary
+
+REPOSITORY = Path(__file__).parents[2]
+COMMANDS = ("run", "once", "check")
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in list(os.environ):
+        if variable.upper().startswith("RETOUCHD_"):
+            monkeypatch.delenv(variable)
+    monkeypatch.chdir(tmp_path)
+
+
+def status(*arguments: str) -> int:
+    """How a command line ends, also where argparse ends it."""
+    try:
+        return cli.main(arguments)
+    except SystemExit as end:
+        assert isinstance(end.code, int)
+        return end.code
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_every_setting_with_its_default(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert status(command, "--help") == 0
+    shown = capsys.readouterr().out
+    for name, field in Settings.model_fields.items():
+        assert f"--{name.replace('_', '-')}" in shown
+        assert (field.description or "-") in shown
+    assert "[0664]" in shown
+    assert "--settings FILE" in shown
+
+
+def test_every_setting_is_an_option_of_every_command() -> None:
+    given = {
+        f"--{name.replace('_', '-')}": "x" for name in Settings.model_fields if name != "events"
+    }
+    flat = [part for pair in given.items() for part in pair]
+    for command in COMMANDS:
+        options = vars(cli._parser().parse_args([command, *flat, "--no-events"]))
+        assert Settings.model_fields.keys() <= options.keys()
+        assert options["events"] is False
+
+
+def test_an_option_that_is_not_given_sets_nothing() -> None:
+    assert cli._parser().parse_args(["run"]) == argparse.Namespace(command="run", settings=None)
+
+
+def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("--version") == 0
+    assert capsys.readouterr().out == f"retouchd {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ((), "COMMAND"),
+        (("dance",), "dance"),
+        (("run", "--quiet-perod-s", "3"), "--quiet-perod-s"),
+        (("run", "--quiet", "3"), "--quiet"),  # no abbreviations
+        (("run", "inbox"), "inbox"),
+        (("run", "--spool"), "--spool"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_names_what_is_wrong(
+    arguments: tuple[str, ...], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(*arguments) == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--folder-mode", "9999"), "folder_mode = '9999' (--folder-mode): should be an octal"),
+        (("--quiet-period-s=-1",), "quiet_period_s = '-1' (--quiet-period-s): "),
+        (("--settings", "gone.toml"), "gone.toml: can't be read (No such file or directory)."),
+        (("--inbox", "a", "--outbox", "a/b"), "lies in inbox"),
+        (("--user", "nobody-of-that-name"), "no such user"),
+    ],
+)
+def test_a_wrong_setting_ends_with_2_and_one_line(
+    command: str, options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(command, *options) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("retouchd: ")
+    assert said in shown.err
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+
+
+def test_a_wrong_variable_ends_with_2_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RETOUCHD_QUIET_PERIOD_S", "abc")
+    assert status("run") == 2
+    assert "quiet_period_s = 'abc' (RETOUCHD_QUIET_PERIOD_S)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "once"])
+def test_without_a_model_it_ends_with_2_and_makes_no_folder(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(command, "--spool", "s") == 2
+    assert "RETOUCHD_INPAINT_MODEL" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["run", "once"])
+def test_a_refused_model_ends_with_2_and_makes_no_folder(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(command, "--spool", "s", "--inpaint-model", "gone.pt") == 2
+    assert f"{tmp_path / 'gone.pt'}: there is no such file" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_of_the_other_task_is_refused(
+    inpaint_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status("run", "--matting-model", str(inpaint_model)) == 2
+    assert "is a model for 'inpaint', but is set as matting_model" in capsys.readouterr().err
+
+
+def test_a_spool_that_cannot_be_made_ends_with_1_and_what_to_do(
+    tmp_path: Path, inpaint_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert status("run", "--spool", "file/s", "--inpaint-model", str(inpaint_model)) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("retouchd: ")
+    assert str(tmp_path / "file") in said
+
+
+# `once` ends with 0 only if every complete pair succeeded.
+
+
+@pytest.mark.parametrize("reason", [r.key for r in REASONS.values() if r.kind.value == "wait"])
+def test_once_fails_where_a_complete_pair_was_left(reason: str) -> None:
+    incomplete_pairs = {"companion_missing", "picture_missing", "ambiguous", "unreadable_kind"}
+    # `once` ends when no pair is still settling, so this can't be left.
+    passing = {"not_quiet"}
+    assert cli._should_have_been_done(reason) == (reason not in incomplete_pairs | passing)
+
+
+def test_the_summary_is_plain_text_whatever_the_names(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["[red]a.jpg", ":cat:.jpg", "two\nlines.jpg", os.fsdecode(b"\xff.jpg"), "x" * 300]
+    print_summary(
+        Summary(
+            done=1,
+            failed=tuple((name, Trouble("vanished").sentence) for name in names),
+            waiting=tuple(
+                Waiting(name, Report.of(Trouble("companion_missing", stem=name))) for name in names
+            ),
+            held=Trouble("disk_full", path=names[2]),
+        )
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "1 done, 5 failed, 5 waiting"
+    assert len(lines) == 1 + 5 + 5 + 1
+    assert any(line.startswith("failed:  [red]a.jpg: ") for line in lines)
+    assert any(line.startswith("waiting: :cat:.jpg: ") for line in lines)
+    assert lines[-1].startswith("stopped: no space is left for two\\nlines.jpg.")
+    assert all(line.isprintable() for line in lines)
+
+
+# check
+
+
+def findings(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, list[str]]:
+    ended = status("check", *options)
+    return ended, capsys.readouterr().out.splitlines()
+
+
+def test_check_without_a_model_says_so_and_makes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended, lines = findings(capsys, "--spool", "s")
+    assert ended == 1
+    assert f"ok   inbox          {tmp_path}/s/inbox will be made" in lines
+    assert lines[-1].startswith("BAD  models ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_leaves_folders_as_they_were(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("inbox", "work", "outbox", "failed", "archive"):
+        (tmp_path / "s" / name).mkdir(parents=True)
+    _, lines = findings(capsys, "--spool", "s")
+    assert [line[:3] for line in lines] == ["ok "] * 7 + ["BAD"]
+    assert sorted(p.name for p in (tmp_path / "s").rglob("*")) == sorted(
+        ["inbox", "work", "outbox", "failed", "archive"]
+    )
+
+
+def test_check_names_a_file_that_lies_where_a_folder_should_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "outbox").touch()
+    _, lines = findings(capsys, "--spool", "s")
+    (line,) = (line for line in lines if " outbox " in line)
+    assert line.startswith("BAD  outbox")
+    assert "is no folder" in line
+
+
+def test_check_names_the_folder_in_which_nothing_can_be_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    _, lines = findings(capsys, "--spool", "file/s")
+    assert sum(line.startswith("BAD") for line in lines) == 6
+    assert f"can't be made in {tmp_path}/file." in lines[1]
+
+
+def test_check_refuses_a_bad_model_and_starts_no_worker(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended, lines = findings(capsys, "--spool", "s", "--matting-model", "gone.pt")
+    assert ended == 1
+    assert lines[-1].startswith("BAD  matting_model")
+    assert "there is no such file" in lines[-1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_check_as_a_user_without_rights_says_what_is_missing_and_does_not_crash(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "s" / "inbox").mkdir(parents=True)
+    tmp_path.chmod(0o700)
+    run = subprocess.run(
+        [
+            *("setpriv", "--reuid", "65534", "--clear-groups", sys.executable),
+            *("-m", "daemon.cli", "check", "--spool", str(tmp_path / "s")),
+        ],
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": os.environ["PATH"]},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stderr == ""
+    assert f"BAD  inbox          {tmp_path}/s/inbox is not there and can't be made in" in run.stdout
+
+
+def test_a_path_that_the_terminal_cannot_show_ends_no_check(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "daemon.cli", "check", "--spool", os.fsencode(tmp_path) + b"/\xff"],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stderr == b""
+    assert b"\\udcff/inbox will be made" in run.stdout
