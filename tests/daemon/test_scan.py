@@ -148,7 +148,7 @@ def test_one_folder_that_cannot_be_listed_hides_no_other(
         # Root may list anything, so the refusal is played.
         if path.name == "locked":
             raise PermissionError(13, "Permission denied", str(path))
-        return listing(path)  # type: ignore[arg-type, return-value]
+        return listing(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
     found = scan(tmp_path)
