@@ -1,0 +1,173 @@
+"""A crash before every single call that changes the disk, and the restart after it.
+
+Simulated: the call raises what nothing catches, so the order of calls is what is tried here. What a
+kernel keeps of unsynced data is not.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_jobs import MASK, PICTURE, RESULT, drop, produce, tree
+
+from daemon.reasons import Trouble
+from daemon.settings import Settings
+from daemon.spool import files, jobs
+from daemon.spool.layout import Spool, open_spool
+from daemon.spool.recovery import recover
+
+CHANGING = ("open", "replace", "rename", "link", "unlink", "fsync", "fchmod", "mkdir", "rmdir")
+
+
+class Crash(BaseException):
+    """No `except` of the daemon's catches this, as none catches a power cut."""
+
+
+class Fuse:
+    """Counts the calls that change the disk; burns at the n-th, and stays burnt."""
+
+    def __init__(self) -> None:
+        self.left = 10**9
+        self.count = 0
+
+    def burn(self) -> None:
+        self.count += 1
+        self.left -= 1
+        if self.left < 0:
+            raise Crash
+
+    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.burn()
+            return function(*arguments, **options)
+
+        return call
+
+
+@pytest.fixture
+def fuse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuse]:
+    fuse = Fuse()
+    for name in CHANGING:
+        monkeypatch.setattr(os, name, fuse.wrap(getattr(os, name)))
+    monkeypatch.setattr(files._libc, "renameat2", fuse.wrap(files._libc.renameat2))
+    yield fuse
+    fuse.left = 10**9
+
+
+def succeed(spool: Spool) -> None:
+    record = jobs.claim_pair(spool, drop(spool, "day 1/cat"))
+    assert record is not None
+    go_on(spool, record)
+
+
+def go_on(spool: Spool, record: jobs.Record) -> None:
+    record = jobs.begin_attempt(spool, record)
+    jobs.publish_result(spool, record, produce(spool, record), "log")
+
+
+def give_back(spool: Spool) -> None:
+    record = jobs.claim_pair(spool, drop(spool, "day 1/cat"))
+    assert record is not None
+    jobs.give_back(spool, jobs.begin_attempt(spool, record))
+
+
+def fail(spool: Spool) -> None:
+    record = jobs.claim_pair(spool, drop(spool, "day 1/cat"))
+    assert record is not None
+    jobs.fail(spool, jobs.begin_attempt(spool, record), Trouble("mask_covers_everything"))
+
+
+def places(spool: Spool) -> tuple[list[str], list[str]]:
+    """In which of the spool's folders the picture and the mask are."""
+    roots = {"inbox": spool.inbox, "work": spool.work, "archive": spool.archive}
+    roots["failed"] = spool.failed
+    found: dict[bytes, list[str]] = {PICTURE: [], MASK: []}
+    for name, root in roots.items():
+        for content in tree(root).values():
+            if content in found:
+                found[content].append(name)
+    return found[PICTURE], found[MASK]
+
+
+def check_after_crash(spool: Spool) -> None:
+    """Each of the two files is in exactly one place, and what the outbox shows is whole."""
+    picture, mask = places(spool)
+    assert len(picture) == len(mask) == 1
+    for name, content in tree(spool.outbox).items():
+        assert Path(name).name.startswith(".") or content in (RESULT, b"log"), name
+
+
+def check_at_the_end(spool: Spool) -> None:
+    assert jobs_left(spool) == []
+    check_after_crash(spool)
+    outbox = tree(spool.outbox)
+    picture, mask = places(spool)
+    assert picture == mask
+    if picture == ["archive"]:
+        assert outbox == {"day 1/cat.png": RESULT, "day 1/cat.log": b"log"}
+    else:
+        assert outbox == {}
+        assert picture[0] in ("inbox", "failed")
+    if picture == ["failed"]:
+        assert "day 1/cat.jpg.reason.txt" in tree(spool.failed)
+
+
+def jobs_left(spool: Spool) -> list[str]:
+    return [name for name in os.listdir(spool.work) if name[0] != "."]
+
+
+def restart(spool: Spool) -> None:
+    for record in recover(spool):
+        go_on(spool, record)
+
+
+def survive(root: Path, fuse: Fuse, live: Callable[[Spool], None], second: bool) -> int:
+    """Live once for every k, crashing at the k-th call; returns how many crashes were survived."""
+    survived = 0
+    for k in range(10**6):
+        shutil.rmtree(root, ignore_errors=True)
+        spool = open_spool(Settings(spool=root))
+        drop(spool, "day 1/cat")
+        fuse.left, fuse.count = k, 0
+        try:
+            live(spool)
+        except Crash:
+            survived += 1
+        else:
+            assert fuse.count == k
+            return survived
+        fuse.left = 10**9
+        check_after_crash(spool)
+        if second:
+            # Half-way through what is left to do, everything dies again.
+            shutil.copytree(root, root.with_name("copy"), dirs_exist_ok=False)
+            fuse.count = 0
+            restart(spool)
+            half = fuse.count // 2
+            shutil.rmtree(root)
+            root.with_name("copy").rename(root)
+            fuse.left = half
+            try:
+                restart(spool)
+            except Crash:
+                survived += 1
+            fuse.left = 10**9
+            check_after_crash(spool)
+        restart(spool)
+        check_at_the_end(spool)
+        restart(spool)
+        check_at_the_end(spool)
+    raise AssertionError("it never ends")
+
+
+@pytest.mark.parametrize("second", [False, True], ids=["once", "and again at the restart"])
+@pytest.mark.parametrize("live", [succeed, give_back, fail], ids=lambda f: f.__name__)
+def test_a_crash_before_any_call_loses_nothing_and_makes_no_twin(
+    tmp_path: Path, fuse: Fuse, live: Callable[[Spool], None], second: bool
+) -> None:
+    survived = survive(tmp_path / "spool", fuse, live, second)
+    print(f"{live.__name__}: {survived} crashes survived")
+    assert survived > 30
