@@ -3,6 +3,7 @@
 Puts the wings of `intake` together; reads the inbox and changes nothing.
 """
 
+import errno
 import heapq
 import os
 from collections.abc import Callable, Iterable
@@ -30,6 +31,11 @@ _PAUSE_PER_SCAN: Final = 9.0
 _LEAST_PAUSE_S: Final = 0.05
 # A single file is worth a line in the log once it has been alone for this long.
 _REPORT_AFTER_S: Final = 60.0
+
+_WATCH_ADVICE: Final = {
+    errno.ENOSPC: "raise fs.inotify.max_user_watches; until then the scan finds all",
+    errno.EMFILE: "raise fs.inotify.max_user_instances; until then the scan finds all",
+}
 
 
 class Inbox:
@@ -85,8 +91,7 @@ class Inbox:
         self._watch()
         start = self._clock()
         found = scan(self._path)
-        for error in found.errors:
-            self._report_skipped(error)
+        self._report_skipped(found.errors)
         if found.pictures != self._last_scan.pictures:
             self._pairing = pair_up(found.pictures)
         self._last_scan = found
@@ -133,14 +138,14 @@ class Inbox:
         return self._incomplete.give_up_s
 
     def waiting(self) -> list[Waiting]:
-        """Every file that stays in the inbox for now, and what it waits for."""
+        """All that stays in the inbox for now, and what it waits for; a pair by its picture."""
         waiting = list(self._pairing.waiting)
         waiting += self._unreadable.values()
         now = self._clock()
         for pair in self._pairing.pairs:
             why = self._why_not_taken(pair, now)
             if why:
-                waiting.append(Waiting(pair.picture.path, why))
+                waiting.append(why)
         for entry in self._last_scan.unreadable:
             suffix = os.path.splitext(entry.path)[1]  # noqa: PTH122 - a path with slashes, no Path
             waiting.append(
@@ -156,6 +161,7 @@ class Inbox:
     def _sort(self, now: float) -> float:
         """Sort the pairs into ready and not; returns when the next one may become ready."""
         due = self._incomplete.due(now) or float("inf")
+        unreadable = self._unreadable
         self._ready, self._unquiet, self._unreadable = [], [], {}
         for pair in self._pairing.pairs:
             if pair.task not in self._tasks:
@@ -168,7 +174,11 @@ class Inbox:
                 self._unquiet.append(pair)
                 due = min(due, ready_at)
             elif not self._waits_incomplete(pair, now):
-                self._ready.append((ready_at, pair.picture.path, pair))
+                still = self._why_unreadable(pair) if _paths(pair) & unreadable.keys() else None
+                if still is not None:
+                    self._unreadable[still.path] = still
+                else:
+                    self._ready.append((ready_at, pair.picture.path, pair))
         heapq.heapify(self._ready)
         return due
 
@@ -176,16 +186,21 @@ class Inbox:
         identities = (pair.picture.identity, pair.companion.identity)
         return self._incomplete.waits(pair.picture.path, identities, now)
 
-    def _why_not_taken(self, pair: Pair, now: float) -> Report | None:
+    def _why_not_taken(self, pair: Pair, now: float) -> Waiting | None:
+        path = pair.picture.path
         if pair.task not in self._tasks:
-            return Report.of(_no_model(pair.task))
-        times = [self._quiet.quiet_at(entry) for entry in (pair.picture, pair.companion)]
-        if any(time is None or time > now for time in times):
-            return Report.of(Trouble("not_quiet", seconds=self._quiet.period_s))
+            return Waiting(path, Report.of(_no_model(pair.task)))
+        for entry in (pair.picture, pair.companion):
+            quiet_at = self._quiet.quiet_at(entry)
+            if quiet_at is None:
+                return Waiting(entry.path, Report.of(Trouble("empty")))
+            if quiet_at > now:
+                report = Report.of(Trouble("not_quiet", seconds=self._quiet.period_s))
+                return Waiting(entry.path, report)
         incomplete = self._waits_incomplete(pair, now)
         if incomplete:
             facts = {"role": "pair", "detail": incomplete, "seconds": self._incomplete.give_up_s}
-            return Report.of(Trouble("incomplete", **facts))
+            return Waiting(path, Report.of(Trouble("incomplete", **facts)))
         return None
 
     def _why_unreadable(self, pair: Pair) -> Waiting | None:
@@ -220,7 +235,7 @@ class Inbox:
                 log.warning(
                     Event.EVENTS_UNAVAILABLE,
                     why=error.strerror or str(error),
-                    advice="raise fs.inotify.max_user_watches; until then the scan finds all",
+                    advice=_WATCH_ADVICE.get(error.errno or 0, "the scan finds all the same"),
                 )
                 self._use_events = False
             else:
@@ -240,11 +255,13 @@ class Inbox:
             return self._set_interval_s
         return INTERVAL_WITH_EVENTS_S if self._hints else INTERVAL_WITHOUT_EVENTS_S
 
-    def _report_skipped(self, error: OSError) -> None:
-        path = str(error.filename)
-        if path not in self._skipped:
-            self._skipped.add(path)
-            log.warning(Event.FOLDER_SKIPPED, path=path, why=error.strerror)
+    def _report_skipped(self, errors: tuple[OSError, ...]) -> None:
+        """Log each folder that can't be listed, once for as long as it can't."""
+        before = self._skipped
+        self._skipped = {str(error.filename) for error in errors}
+        for error in errors:
+            if str(error.filename) not in before:
+                log.warning(Event.FOLDER_SKIPPED, path=str(error.filename), why=error.strerror)
 
     def _report_waiting(self, now: float) -> None:
         """Log each file that waits, once a reason, when it has waited for a while."""
@@ -268,6 +285,10 @@ class Inbox:
 
     def _reportable(self) -> Iterable[tuple[str, Report]]:
         return ((w.path, w.report) for w in self.waiting() if w.report.key != "not_quiet")
+
+
+def _paths(pair: Pair) -> set[str]:
+    return {pair.picture.path, pair.companion.path}
 
 
 def _no_model(task: Task) -> Trouble:

@@ -1,0 +1,623 @@
+"""The inbox as the supervisor sees it: what is ready, what is not yet, what waits and for what."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from daemon.intake.hints import Hints
+from daemon.intake.pairing import Pair
+from daemon.intake.scan import Scan, scan
+from daemon.settings import load_settings
+from daemon.supervisor import inbox as module
+from daemon.supervisor.inbox import Inbox
+
+
+class Clock:
+    """A monotonic clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Watched:
+    """A folder with its `Inbox`, under a clock of our own and without events."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self.clock = Clock()
+        self.woken = 0
+        given = {"inpaint_model": "/models/i.pt", "quiet_period_s": 5, "events": False, **settings}
+        self.inbox = Inbox(
+            load_settings({name: value for name, value in given.items() if value is not None}),
+            folder,
+            self._wake,
+            self.clock,
+        )
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def put(self, *paths: str, content: bytes = b"pixels") -> None:
+        for path in paths:
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / path).write_bytes(content)
+
+    def look(self, after: float = 0.0) -> list[dict[str, Any]]:
+        """Look when so many seconds have passed; returns what was logged."""
+        self.clock.now += after
+        with capture_logs() as logs:
+            self.inbox.look()
+        return [dict(line) for line in logs]
+
+    def taken(self) -> list[str]:
+        """The pictures of all pairs that are ready, in order."""
+        paths = []
+        while pair := self.inbox.take():
+            paths.append(pair.picture.path)
+        return paths
+
+    def waiting(self) -> dict[str, str]:
+        return {waiting.path: waiting.report.key for waiting in self.inbox.waiting()}
+
+    def take(self) -> Pair:
+        pair = self.inbox.take()
+        assert pair is not None
+        return pair
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in list(os.environ):
+        if variable.upper().startswith("RETOUCHD_"):
+            monkeypatch.delenv(variable)
+    # What /tmp lies on here must not matter.
+    monkeypatch.setattr(module, "filesystem_of", lambda _path: "ext4")
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Watched:
+    return Watched(tmp_path / "inbox")
+
+
+# Ready, not yet, waiting.
+
+
+def test_a_pair_is_ready_when_both_files_have_been_quiet(box: Watched) -> None:
+    box.put("cat.jpg", "cat_mask.png")
+    box.look()
+    assert box.taken() == []
+    assert box.inbox.is_settling()
+    box.look(after=4.9)
+    assert box.taken() == []
+    box.look(after=0.1)
+    assert not box.inbox.is_settling()
+    assert box.taken() == ["cat.jpg"]
+
+
+def test_the_later_file_decides(box: Watched) -> None:
+    box.put("cat.jpg")
+    box.look()
+    box.look(after=100)
+    box.put("cat_mask.png")
+    box.look(after=1)
+    assert box.taken() == []
+    assert box.waiting() == {"cat_mask.png": "not_quiet"}
+    box.look(after=5)
+    assert box.taken() == ["cat.jpg"]
+
+
+def test_a_file_that_grows_starts_its_pairs_period_anew(box: Watched) -> None:
+    box.put("cat.jpg", "cat_mask.png")
+    box.look()
+    for _ in range(5):
+        box.put("cat.jpg", content=b"more" * int(box.clock.now))
+        box.look(after=4)
+        assert box.taken() == []
+    box.look(after=5)
+    assert box.taken() == ["cat.jpg"]
+
+
+def test_a_change_that_only_sets_the_time_back_counts(box: Watched) -> None:
+    box.put("cat.jpg", "cat_mask.png")
+    box.look()
+    os.utime(box.folder / "cat.jpg", ns=(0, 0))
+    box.look(after=5)
+    assert box.taken() == []
+
+
+def test_a_lone_file_waits_and_says_for_what(box: Watched) -> None:
+    box.put("cat.jpg", "dog_mask.png", "a.jpg", "a_mask.png", "a-mask.png", "film.gif")
+    box.look()
+    box.look(after=60)
+    assert box.taken() == []
+    assert box.inbox.ready_count() == 0
+    assert box.waiting() == {
+        "cat.jpg": "companion_missing",
+        "dog_mask.png": "picture_missing",
+        "a.jpg": "ambiguous",
+        "a_mask.png": "ambiguous",
+        "a-mask.png": "ambiguous",
+        "film.gif": "unreadable_kind",
+    }
+
+
+def test_a_ready_pair_waits_for_nothing(box: Watched) -> None:
+    box.put("cat.jpg", "cat_mask.png")
+    box.look()
+    box.look(after=5)
+    assert box.waiting() == {}
+
+
+def test_a_pair_without_a_model_waits_for_one(box: Watched) -> None:
+    box.put("cat.jpg", "cat_trimap.png")
+    box.look()
+    box.look(after=5)
+    assert box.taken() == []
+    assert box.inbox.ready_count() == 0
+    assert box.waiting() == {"cat.jpg": "no_model"}
+    (waiting,) = box.inbox.waiting()
+    said = waiting.report.trouble()
+    assert "no matting model" in said.sentence
+    assert "matting_model" in said.advice
+
+
+@pytest.mark.parametrize("empty", ["cat.jpg", "cat_mask.png"])
+def test_an_empty_file_is_never_ready_and_is_named(box: Watched, empty: str) -> None:
+    box.put("cat.jpg", "cat_mask.png")
+    box.put(empty, content=b"")
+    box.look()
+    box.look(after=100)
+    assert box.taken() == []
+    assert not box.inbox.is_settling()  # `once` must not wait for what may never come
+    assert box.waiting() == {empty: "empty"}
+    box.put(empty)
+    box.look(after=1)
+    box.look(after=5)
+    assert box.taken() == ["cat.jpg"]
+
+
+def test_the_pair_that_has_been_ready_for_longest_is_taken_first(box: Watched) -> None:
+    for name in ("c", "a", "b"):
+        box.put(f"{name}.jpg", f"{name}_mask.png")
+        box.look(after=1)
+    box.look(after=10)
+    assert box.inbox.ready_since() == 1006.0
+    assert box.taken() == ["c.jpg", "a.jpg", "b.jpg"]
+    assert box.inbox.ready_since() is None
+
+
+def test_a_pair_is_taken_once_a_look(box: Watched) -> None:
+    box.put("cat.jpg", "cat_mask.png")
+    box.look()
+    box.look(after=5)
+    assert box.inbox.ready_count() == 1
+    assert box.taken() == ["cat.jpg"]
+    assert box.taken() == []
+    assert box.inbox.ready_count() == 0
+
+
+def test_a_file_that_has_gone_is_forgotten(box: Watched) -> None:
+    box.put("cat.jpg", "cat_mask.png")
+    box.look()
+    (box.folder / "cat.jpg").unlink()
+    box.look(after=5)
+    assert box.taken() == []
+    assert box.waiting() == {"cat_mask.png": "picture_missing"}
+
+
+def test_without_a_quiet_period_a_pair_is_ready_at_the_first_look(tmp_path: Path) -> None:
+    box = Watched(tmp_path / "inbox", quiet_period_s=0)
+    box.put("cat.jpg", "cat_mask.png")
+    box.look()
+    assert box.taken() == ["cat.jpg"]
+
+
+@pytest.mark.parametrize(("kind", "period"), [("ext4", 5.0), ("cifs", 10.0), ("fuse.sshfs", 10.0)])
+def test_the_quiet_period_suits_the_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, period: float
+) -> None:
+    monkeypatch.setattr(module, "filesystem_of", lambda _path: kind)
+    assert Watched(tmp_path / "inbox", quiet_period_s=None).inbox.quiet_period_s == period
+
+
+# Cut off pairs.
+
+
+def cut_off(box: Watched) -> None:
+    """Have a pair taken, and found cut off."""
+    box.put("cat.jpg", "cat_mask.png")
+    box.look()
+    box.look(after=5)
+    assert box.inbox.remember_incomplete(box.take(), "the picture: its end is missing")
+
+
+def test_a_cut_off_pair_is_not_tried_again_while_it_is_unchanged(box: Watched) -> None:
+    cut_off(box)
+    for _ in range(3):
+        box.look(after=100)
+        assert box.taken() == []
+    assert box.inbox.ready_count() == 0
+    (waiting,) = box.inbox.waiting()
+    assert waiting.report.key == "incomplete"
+    assert "the picture: its end is missing" in waiting.report.trouble().sentence
+    assert "after 3600 s" in waiting.report.trouble().advice
+
+
+@pytest.mark.parametrize("changed", ["cat.jpg", "cat_mask.png"])
+def test_a_cut_off_pair_is_tried_again_when_it_changed_and_is_quiet(
+    box: Watched, changed: str
+) -> None:
+    cut_off(box)
+    box.put(changed, content=b"the whole of it")
+    box.look(after=1)
+    assert box.taken() == []
+    box.look(after=5)
+    assert box.taken() == ["cat.jpg"]
+
+
+def test_a_cut_off_pair_gets_a_last_try_and_is_then_given_up(box: Watched) -> None:
+    cut_off(box)
+    box.look(after=3600)
+    pair = box.take()
+    assert not box.inbox.remember_incomplete(pair, "the picture: its end is missing")
+
+
+def test_the_next_look_is_not_later_than_the_last_try_of_a_cut_off_pair(tmp_path: Path) -> None:
+    box = Watched(tmp_path / "inbox", scan_interval_s=3600, incomplete_s=300)
+    cut_off(box)
+    box.look(after=1)
+    assert box.inbox.next_look == pytest.approx(1005 + 300)
+
+
+def test_what_is_known_of_a_cut_off_pair_outlives_its_time_as_a_job(box: Watched) -> None:
+    cut_off(box)
+    for name in ("cat.jpg", "cat_mask.png"):
+        (box.folder / name).rename(box.folder.parent / name)
+    box.clock.now += 1000
+    box.inbox.look(held=["cat.jpg"])
+    for name in ("cat.jpg", "cat_mask.png"):
+        (box.folder.parent / name).rename(box.folder / name)
+    box.look(after=1000)
+    box.look(after=5)
+    assert box.waiting() == {"cat.jpg": "incomplete"}
+
+
+# Files that may not be read.
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, names: set[str]) -> None:
+    """Root may read anything, so the refusal is played; a test below has a real one."""
+    allowed = os.access
+
+    def access(path: Path, mode: int, **how: Any) -> bool:
+        return path.name not in names and allowed(path, mode, **how)
+
+    monkeypatch.setattr(os, "access", access)
+
+
+def test_a_file_that_may_not_be_read_waits_and_is_named(
+    box: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"cat_mask.png"}
+    refuse(monkeypatch, names)
+    box.put("cat.jpg", "cat_mask.png", "dog.jpg", "dog_mask.png")
+    box.look()
+    box.look(after=5)
+    assert box.taken() == ["dog.jpg"]
+    assert box.waiting() == {"cat_mask.png": "unreadable"}
+    box.look(after=5)
+    assert box.inbox.ready_count() == 1  # the dog's, which nobody claimed
+    names.clear()
+    box.look(after=5)
+    assert box.taken() == ["cat.jpg", "dog.jpg"]
+
+
+def test_a_file_that_may_not_be_read_is_logged_after_a_while(
+    box: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, {"cat.jpg"})
+    box.put("cat.jpg", "cat_mask.png")
+    logs = []
+    for _ in range(20):
+        logs += box.look(after=5)
+        assert box.taken() == []
+    waits = [line for line in logs if line["event"] == "file_waits"]
+    assert [(line["path"], line["reason"]) for line in waits] == [("cat.jpg", "unreadable")]
+
+
+def test_a_file_that_has_gone_since_the_look_is_left_to_the_claim(box: Watched) -> None:
+    box.put("cat.jpg", "cat_mask.png")
+    box.look()
+    box.look(after=5)
+    (box.folder / "cat.jpg").unlink()
+    assert box.taken() == ["cat.jpg"]
+
+
+ANOTHER_USER = """
+import json, sys
+from pathlib import Path
+from daemon.intake.scan import Scan, scan
+from daemon.settings import load_settings
+from daemon.supervisor.inbox import Inbox
+now = [0.0]
+given = {"inpaint_model": "/m.pt", "events": False, "quiet_period_s": 5}
+inbox = Inbox(load_settings(given), Path(sys.argv[1]), lambda: None, lambda: now[0])
+inbox.look()
+now[0] = 5.0
+inbox.look()
+taken = []
+while pair := inbox.take():
+    taken.append(pair.picture.path)
+print(json.dumps([taken, {w.path: w.report.key for w in inbox.waiting()}]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_users_private_file_waits_for_the_right_to_read_it(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    (inbox / "locked").mkdir(parents=True)
+    for name in ("cat.jpg", "cat_mask.png", "dog.jpg", "dog_mask.png", "locked/x.jpg"):
+        (inbox / name).write_bytes(b"pixels")
+    (inbox / "cat.jpg").chmod(0o600)
+    (inbox / "locked").chmod(0o700)
+    # pytest's folders are private, so the inbox is handed over as the working folder.
+    run = subprocess.run(
+        ["setpriv", "--reuid", "65534", "--clear-groups", sys.executable, "-c", ANOTHER_USER, "."],
+        cwd=inbox,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *logs, said = run.stdout.splitlines()
+    assert json.loads(said) == [["dog.jpg"], {"cat.jpg": "unreadable"}]
+    assert sum("folder_skipped" in line for line in logs) == 1
+
+
+# What is logged.
+
+
+def test_a_waiting_file_is_logged_once_and_only_after_a_while(box: Watched) -> None:
+    box.put("cat.jpg")
+    assert [line["event"] for line in box.look()] == ["watching"]
+    assert box.look(after=59) == []
+    (line,) = box.look(after=1)
+    assert line["event"] == "file_waits"
+    assert (line["path"], line["reason"]) == ("cat.jpg", "companion_missing")
+    assert "cat_mask.png" in line["advice"]
+    assert box.look(after=3600) == []
+
+
+def test_a_file_that_waits_for_something_else_is_logged_again(box: Watched) -> None:
+    box.put("cat.jpg")
+    box.look()
+    box.look(after=60)
+    box.put("cat_mask.png", "cat-mask.png")
+    box.look(after=1)
+    logs = box.look(after=60)
+    assert {line["reason"] for line in logs} == {"ambiguous"}
+    assert len(logs) == 3
+
+
+def test_an_empty_file_is_logged_after_a_while(box: Watched) -> None:
+    box.put("cat.jpg")
+    box.put("cat_mask.png", content=b"")
+    box.look()
+    box.look(after=5)
+    (line,) = box.look(after=60)
+    assert (line["path"], line["reason"]) == ("cat_mask.png", "empty")
+
+
+def test_a_pair_that_only_settles_is_not_logged(box: Watched) -> None:
+    box.put("cat_mask.png")
+    box.look()
+    logs = []
+    for size in range(30):
+        box.put("cat.jpg", content=b"x" * (size + 1))
+        logs += box.look(after=4)
+    assert logs == []
+
+
+def test_a_folder_that_cannot_be_listed_is_logged_once_for_as_long_as_it_lasts(
+    box: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = True
+    listing = os.scandir
+
+    def scandir(path: Path) -> Any:
+        if locked and path.name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    box.put("locked/cat.jpg")
+
+    def skipped() -> int:
+        return sum(line["event"] == "folder_skipped" for line in box.look(after=1))
+
+    assert [skipped(), skipped()] == [1, 0]
+    locked = False
+    assert skipped() == 0
+    locked = True
+    assert skipped() == 1
+
+
+# When to look next.
+
+
+@pytest.mark.parametrize(("settings", "interval"), [({}, 2.0), ({"scan_interval_s": 30}, 30.0)])
+def test_the_next_look_comes_after_the_interval(
+    tmp_path: Path, settings: dict[str, object], interval: float
+) -> None:
+    box = Watched(tmp_path / "inbox", **settings)
+    box.look()
+    assert box.inbox.next_look == box.clock.now + interval
+
+
+def test_the_next_look_comes_when_a_pair_will_be_quiet(tmp_path: Path) -> None:
+    box = Watched(tmp_path / "inbox", scan_interval_s=60)
+    box.put("cat.jpg", "cat_mask.png")
+    box.look()
+    assert box.inbox.next_look == 1005.0
+
+
+def test_a_hint_makes_the_next_look_sooner_but_never_later(box: Watched) -> None:
+    box.look()
+    box.inbox.hasten()
+    soon = box.inbox.next_look
+    assert box.clock.now < soon <= box.clock.now + 0.1
+    box.clock.now += 1
+    box.inbox.hasten()
+    assert box.inbox.next_look == soon
+
+
+def test_looks_take_no_more_than_a_tenth_of_the_time_whatever_the_hints(
+    box: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def slow(folder: Path) -> Scan:
+        box.clock.now += 3.0
+        return scan(folder)
+
+    monkeypatch.setattr(module, "scan", slow)
+    box.look()
+    box.inbox.hasten()
+    assert box.inbox.next_look >= box.clock.now + 9 * 3.0
+
+
+def test_a_look_makes_the_inbox_fresh_and_a_change_stale(box: Watched) -> None:
+    assert box.inbox.is_stale
+    box.look()
+    assert not box.inbox.is_stale
+    box.inbox.mark_stale()
+    assert box.inbox.is_stale
+
+
+# The root, and events.
+
+
+def test_an_inbox_that_was_replaced_is_told_and_starts_anew(box: Watched) -> None:
+    box.put("cat.jpg", "cat_mask.png")
+    box.look()
+    box.folder.rename(box.folder.parent / "old")
+    box.folder.mkdir()
+    logs = box.look(after=5)
+    assert [line["event"] for line in logs] == ["inbox_changed"]
+    assert box.taken() == []
+    assert box.waiting() == {}
+    box.put("dog.jpg", "dog_mask.png")
+    box.look(after=1)
+    assert box.look(after=5) == []
+    assert box.taken() == ["dog.jpg"]
+
+
+def test_an_inbox_that_has_gone_is_an_error_and_its_return_is_not(box: Watched) -> None:
+    box.put("cat.jpg", "cat_mask.png")
+    box.look()
+    away = box.folder.rename(box.folder.parent / "away")
+    with pytest.raises(FileNotFoundError):
+        box.look(after=5)
+    away.rename(box.folder)
+    assert box.look(after=1) == []  # the same folder as before
+    assert box.taken() == ["cat.jpg"]
+
+
+def hinted(tmp_path: Path) -> Watched:
+    return Watched(tmp_path / "inbox", events=True)
+
+
+def test_with_events_the_interval_is_longer_and_it_is_said(tmp_path: Path) -> None:
+    box = hinted(tmp_path)
+    (line,) = box.look()
+    box.inbox.close()
+    assert (line["event"], line["events"], line["interval_s"]) == ("watching", True, 10.0)
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "fuse.sshfs"])
+def test_where_events_cannot_be_trusted_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(module, "filesystem_of", lambda _path: kind)
+    box = hinted(tmp_path)
+    (line,) = box.look()
+    box.inbox.close()
+    assert (line["events"], line["interval_s"], line["filesystem"]) == (False, 2.0, kind)
+
+
+def test_the_watcher_is_made_anew_for_an_inbox_that_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = count(monkeypatch)
+    box = hinted(tmp_path)
+    box.look()
+    box.look(after=1)
+    assert made == ["started"]
+    box.folder.rename(tmp_path / "old")
+    box.folder.mkdir()
+    assert [line["event"] for line in box.look(after=1)] == ["inbox_changed", "watching"]
+    box.inbox.close()
+    assert made == ["started", "stopped", "started", "stopped"]
+
+
+def test_a_watcher_that_died_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = count(monkeypatch)
+    box = hinted(tmp_path)
+    box.look()
+    monkeypatch.setattr(Hints, "alive", lambda _self: False)
+    assert [line["event"] for line in box.look(after=1)] == ["watching"]
+    box.inbox.close()
+    assert made == ["started", "stopped", "started", "stopped"]
+
+
+def count(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note each start and stop of a watcher."""
+    made: list[str] = []
+
+    def noting(word: str, method: Callable[[Hints], None]) -> Callable[[Hints], None]:
+        def call(self: Hints) -> None:
+            made.append(word)
+            method(self)
+
+        return call
+
+    monkeypatch.setattr(Hints, "start", noting("started", Hints.start))
+    monkeypatch.setattr(Hints, "stop", noting("stopped", Hints.stop))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.ENOSPC, "max_user_watches"),
+        (errno.EMFILE, "max_user_instances"),
+        (errno.EACCES, "the scan finds all the same"),
+    ],
+)
+def test_where_the_kernel_gives_no_events_the_scan_does_and_the_advice_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, advice: str
+) -> None:
+    def fail(_self: Hints) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Hints, "start", fail)
+    box = hinted(tmp_path)
+    box.put("cat.jpg", "cat_mask.png")
+    unavailable, watching = box.look()
+    assert unavailable["event"] == "events_unavailable"
+    assert advice in unavailable["advice"]
+    assert watching["events"] is False
+    assert watching["interval_s"] == 2.0
+    assert box.look(after=5) == []
+    assert box.taken() == ["cat.jpg"]
