@@ -34,7 +34,7 @@ def test_rename_works_where_the_kernel_has_no_rename_without_replacing(
     tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A mock: every file system here has renameat2. The link and the unlink are real.
-    monkeypatch.setattr(files.ctypes, "get_errno", lambda: code)
+    monkeypatch.setattr("ctypes.get_errno", lambda: code)
     monkeypatch.setattr(files._libc, "renameat2", lambda *_: -1)
     source, target = write(tmp_path / "a", "new"), tmp_path / "b"
     files.rename(source, target)

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.intake.pairing import Pair, pair_up
 from daemon.intake.scan import scan
-from daemon.reasons import Trouble
+from daemon.reasons import Report, Trouble
 from daemon.spool import files, jobs
 from daemon.spool.jobs import Record, State
 from daemon.spool.layout import Spool
@@ -226,7 +226,7 @@ def test_recovery_finishes_archiving(spool: Spool) -> None:
 
 def test_recovery_finishes_failing_under_the_number_it_began_with(spool: Spool) -> None:
     record = claim(spool)
-    failing = saved(spool, record, state=State.FAILED, report=jobs.Report("corrupt"))
+    failing = saved(spool, record, state=State.FAILED, report=Report("corrupt"))
     held = spool.folder(failing.job) / "in" / "picture"
     held.rename(spool.failed / "cat.jpg")
     assert recover(spool) == []
