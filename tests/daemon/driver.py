@@ -181,7 +181,7 @@ def trimap(width: int = 96, height: int = 64) -> Pixels:
 def save(pixels: Pixels, path: Path) -> Path:
     """Write a picture, its folder too; the suffix decides the format."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, **({"quality": 95} if path.suffix == ".jpg" else {}))
+    Image.fromarray(pixels).save(path)
     return path
 
 
