@@ -229,6 +229,13 @@ REASONS: Final = _listed(
         "Set output_format to png, which holds any picture, and drop it again.",
     ),
     Reason(
+        "unplaceable",
+        Kind.FILE,
+        "the outbox can't hold a file of the name {path} ({detail}).",
+        "Rename the picture or its folder (a file may have that folder's name already, or the "
+        "outbox's file system may not allow it), and drop it again.",
+    ),
+    Reason(
         "superseded",
         Kind.FILE,
         "it was given back to the inbox, but a newer file of the same name had taken its place.",

@@ -13,6 +13,7 @@ comments S1 to S5 repeat its lines. `settle` is the only way on from a state, af
 quiet times, so what is tested by every job is what a restart relies on.
 """
 
+import errno
 import json
 import os
 import secrets
@@ -32,6 +33,12 @@ from daemon.spool import files
 from daemon.spool.layout import Spool
 
 RECORD: Final = "record.json"
+# Below archive and failed: for files whose own path is taken there by a file, or is not allowed.
+UNPLACED: Final = "unplaced"
+
+# What a file system answers to a name it can't hold. No waiting helps, so it holds no queue.
+_UNPLACEABLE: Final = {errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR}
+
 IN: Final = "in"
 OUT: Final = "out"
 
@@ -163,13 +170,7 @@ def give_back(spool: Spool, record: Record) -> None:
 
 def fail(spool: Spool, record: Record, trouble: Trouble) -> None:
     """Give the job up: the pair goes to failed/ with a reason that a person can read."""
-    decided = replace(
-        record,
-        state=State.FAILED,
-        report=Report.of(trouble),
-        number=_free_number(spool.failed, record),
-    )
-    settle(spool, _save(spool, decided))
+    settle(spool, _decide_to_fail(spool, record, trouble))
 
 
 def inputs_unchanged(spool: Spool, record: Record) -> bool:
@@ -179,8 +180,11 @@ def inputs_unchanged(spool: Spool, record: Record) -> bool:
 
 def publish_result(
     spool: Spool, record: Record, outputs: list[tuple[str, str]], log_text: str
-) -> tuple[str, ...]:
-    """Publish a finished job and archive its originals. Returns the outputs' paths in the outbox.
+) -> Record:
+    """Publish a finished job and archive its originals. Returns the record as it ended.
+
+    Its state is ARCHIVE when all went well; FAILED where the outbox can't hold such a name; WORK
+    where an output was lost and the job must run again.
 
     `outputs` are names in `out/` with the suffixes they get in the outbox, the one that people
     wait for last; the log is published before them all, so who sees the result finds its log.
@@ -207,7 +211,7 @@ def publish_result(
     while record.state is State.OUTBOX:
         record = _publish(spool, record)
     settle(spool, record)
-    return tuple(output.target for output in record.outputs)
+    return record
 
 
 def settle(spool: Spool, record: Record) -> Record | None:
@@ -248,6 +252,16 @@ def load(spool: Spool, job: str) -> Record:
         raise ValueError(f"no job record: {error!r}") from None
 
 
+def _decide_to_fail(spool: Spool, record: Record, trouble: Trouble) -> Record:
+    decided = replace(
+        record,
+        state=State.FAILED,
+        report=Report.of(trouble),
+        number=_free_number(spool.failed, record),
+    )
+    return _save(spool, decided)
+
+
 def _save(spool: Spool, record: Record) -> Record:
     # ASCII: names that are no UTF-8 travel as escaped surrogates and come back as they were.
     text = json.dumps(asdict(record), indent=1)
@@ -281,9 +295,21 @@ def _identity(path: Path) -> Identity | None:
 
 
 def _publish(spool: Spool, record: Record) -> Record:
-    """Publish what is not yet published. The record that comes back is in ARCHIVE, or in WORK
-    where an output was lost in a crash and must be made again."""
+    """Publish what is not yet published. The record that comes back is in ARCHIVE, in OUTBOX where
+    a name was taken and another was chosen, in WORK where an output was lost in a crash and must be
+    made again, or in FAILED where the outbox can't hold its name."""
     spool.require_mounts()
+    try:
+        return _publish_outputs(spool, record)
+    except OSError as error:
+        if error.errno not in _UNPLACEABLE:
+            raise
+        detail = error.strerror
+        trouble = Trouble("unplaceable", path=record.outputs[-1].target, detail=detail)
+        return _decide_to_fail(spool, record, trouble)
+
+
+def _publish_outputs(spool: Spool, record: Record) -> Record:
     folder = spool.folder(record.job) / OUT
     for at, output in enumerate(record.outputs):
         target = spool.outbox / output.target
@@ -340,7 +366,9 @@ def _fail_originals(spool: Spool, record: Record) -> None:
             record = _put_away(spool, spool.failed, record, original)
     _write_reason(spool, record, report)
     for at, output in enumerate(record.outputs):  # what a crash in mid-publishing left hidden
-        files.remove_file((spool.outbox / output.target).with_name(f".retouchd-{record.job}-{at}"))
+        left = (spool.outbox / output.target).with_name(f".retouchd-{record.job}-{at}")
+        if os.path.lexists(left):
+            files.remove_file(left)
     _forget(spool, record)
 
 
@@ -368,11 +396,19 @@ def _put_away(spool: Spool, root: Path, record: Record, original: Original) -> R
     held = spool.folder(record.job) / IN / original.held
     while True:
         target = root / _numbered(original, record.number)
-        files.make_folders(root, os.path.dirname(original.path), spool.ownership)  # noqa: PTH120
         try:
+            files.make_folders(root, os.path.dirname(original.path), spool.ownership)  # noqa: PTH120
             files.move(held, target)
         except FileExistsError:
             record = _save(spool, replace(record, number=_free_number(root, record)))
+        except OSError as error:
+            if error.errno not in _UNPLACEABLE:
+                raise
+            # Its own place can't be had, so it gets one that is certain to be free.
+            parent = files.make_folders(root, f"{UNPLACED}/{record.job}", spool.ownership)
+            files.move(held, parent / original.held)
+            files.sync_folder(parent)
+            return record
         else:
             files.sync_folder(target.parent)
             return record
@@ -381,6 +417,8 @@ def _put_away(spool: Spool, root: Path, record: Record, original: Original) -> R
 def _write_reason(spool: Spool, record: Record, report: Report) -> None:
     trouble = report.trouble(attempts=record.attempts)
     paths = [_numbered(original, record.number) for original in record.originals]
+    if not os.path.isdir((spool.failed / paths[0]).parent):  # noqa: PTH112 - true or false, no error
+        paths = [f"{UNPLACED}/{record.job}/{original.held}" for original in record.originals]
     here = "".join(f"  {p}\n" for p in paths if os.path.lexists(spool.failed / p))
     story = "".join(f"  {line}\n" for line in record.story)
     text = (

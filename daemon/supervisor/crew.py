@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -118,6 +119,13 @@ def _send(process: subprocess.Popen[bytes], message: Orders | Job) -> None:
         return  # it is dead; its silence on the other pipe will say so
 
 
+def _hang_up(process: subprocess.Popen[bytes]) -> None:
+    """Close a worker's input, which ends it. What was still to be sent to a dead one is lost."""
+    if process.stdin:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+
+
 class Crew:
     """All workers. `clock` is monotonic, in seconds."""
 
@@ -187,8 +195,7 @@ class Crew:
     def dismiss(self, grace_s: float) -> None:
         """End all workers: politely, then not. Jobs they hold stay in work/."""
         for worker in self.workers:
-            if worker.process.stdin:
-                worker.process.stdin.close()
+            _hang_up(worker.process)
         for worker in self.workers:
             try:
                 worker.process.wait(timeout=grace_s)
@@ -241,8 +248,7 @@ class Crew:
         )
         self.workers.remove(worker)
         worker.out.close()
-        if worker.process.stdin:
-            worker.process.stdin.close()
+        _hang_up(worker.process)
         if worker.hello is None:
             self._fall_back(worker.refusal or detail)
         return Death(worker.job, detail, worker.is_late)

@@ -22,7 +22,7 @@ from daemon.intake.pairing import Pair, Waiting
 from daemon.reasons import Kind, Report, Trouble, world_trouble
 from daemon.settings import Settings
 from daemon.spool import jobs
-from daemon.spool.jobs import Record
+from daemon.spool.jobs import Record, State
 from daemon.spool.layout import Spool
 from daemon.spool.recovery import recover
 from daemon.supervisor.crew import Crew, Death, Worker
@@ -59,6 +59,7 @@ class Summary:
     failed: tuple[tuple[str, str], ...]
     waiting: tuple[Waiting, ...]
     held: Trouble | None
+    was_stopped: bool
 
 
 @dataclass
@@ -138,6 +139,7 @@ class Supervisor:
             tuple(self._failed),
             tuple(self._inbox.waiting()),
             self._hold.trouble if self._hold else None,
+            self._stop_at is not None,
         )
 
     def _turn(self) -> None:
@@ -263,7 +265,13 @@ class Supervisor:
             jobs.give_back(self.spool, record)
             return
         outputs = [(produced.held, produced.suffix) for produced in done.outputs]
-        published = jobs.publish_result(self.spool, record, outputs, job_log(record, done, hello))
+        record = jobs.publish_result(self.spool, record, outputs, job_log(record, done, hello))
+        if record.state is State.WORK:
+            self._requeue(record)
+            return
+        if record.state is State.FAILED and record.report:
+            self._report_failure(record, record.report.trouble())
+            return
         self._done += 1
         self._release()
         for note in done.notes:
@@ -272,7 +280,7 @@ class Supervisor:
             Event.JOB_FINISHED,
             job=record.job,
             picture=record.picture.path,
-            outputs=list(published),
+            outputs=[output.target for output in record.outputs],
             seconds=done.seconds,
             picture_sha256=done.picture.sha256,
             companion_sha256=done.companion.sha256,
@@ -305,7 +313,7 @@ class Supervisor:
             record.picture.tail,
             record.companion.tail,
         )
-        detail = f"the {trouble.facts['role']}: {trouble.facts['detail']}"
+        detail = f"the {trouble.facts.get('role', 'pair')}: {trouble.facts.get('detail', '?')}"
         limit = self._inbox.incomplete_s()
         if not self._inbox.remember_incomplete(pair, detail):
             facts = {**trouble.facts, "seconds": limit}
@@ -320,6 +328,10 @@ class Supervisor:
         jobs.give_back(self.spool, record)
 
     def _fail(self, record: Record, trouble: Trouble) -> None:
+        self._report_failure(record, trouble)
+        jobs.fail(self.spool, record, trouble)
+
+    def _report_failure(self, record: Record, trouble: Trouble) -> None:
         self._failed.append((record.picture.path, trouble.sentence))
         log.error(
             Event.JOB_FAILED,
@@ -329,7 +341,6 @@ class Supervisor:
             says=trouble.sentence,
             advice=trouble.advice,
         )
-        jobs.fail(self.spool, record, trouble)
 
     def _requeue(self, record: Record) -> None:
         self._queue.append(_Queued(record, self.clock()))

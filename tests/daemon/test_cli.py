@@ -174,6 +174,7 @@ def test_the_summary_is_plain_text_whatever_the_names(capsys: pytest.CaptureFixt
                 Waiting(name, Report.of(Trouble("companion_missing", stem=name))) for name in names
             ),
             held=Trouble("disk_full", path=names[2]),
+            was_stopped=False,
         )
     )
     lines = capsys.readouterr().out.splitlines()

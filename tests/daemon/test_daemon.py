@@ -383,3 +383,44 @@ def test_a_hint_during_a_scan_is_not_lost(site: Site, start: Start) -> None:
         stop.set()
         noise.join()
     daemon.wait_for("job_finished", times=10)
+
+
+def test_one_name_that_has_no_place_holds_no_queue(site: Site, start: Start) -> None:
+    daemon = start(site)
+    daemon.wait_for("watching")
+    (site.outbox / "cat.png").write_bytes(b"a file where a folder would have to be")
+    save(photo(), site.inbox / "cat.png" / "one.png")
+    save(hole(), site.inbox / "cat.png" / "one_mask.png")
+    daemon.wait_for("job_failed", reason="unplaceable")
+    save(photo(), site.inbox / "two.png")
+    save(hole(), site.inbox / "two_mask.png")
+    daemon.wait_for("job_finished", picture="two.png")
+    assert not daemon.seen("queue_held")
+    assert "cat.png/one.png.reason.txt" in site.files("failed")
+
+
+def test_a_worker_that_dies_while_it_is_idle_costs_nothing(site: Site, start: Start) -> None:
+    daemon = start(site)
+    os.kill(daemon.wait_for("worker_started")["pid"], 9)
+    save(photo(), site.inbox / "cat.png")
+    save(hole(), site.inbox / "cat_mask.png")
+    daemon.wait_for("job_finished")
+    assert daemon.stop() == 0
+
+
+def test_once_that_is_interrupted_is_no_success(site: Site) -> None:
+    save(slow_photo(), site.inbox / "slow.png")
+    save(hole(), site.inbox / "slow_mask.png")
+    for number in range(3):
+        save(photo(number), site.inbox / f"{number}.png")
+        save(hole(), site.inbox / f"{number}_mask.png")
+    once = subprocess.Popen(
+        site.command("once"), env=site.variables(), stderr=subprocess.PIPE, text=True
+    )
+    assert once.stderr
+    while "job_started" not in once.stderr.readline():
+        pass
+    once.send_signal(2)
+    once.communicate(timeout=60)
+    assert once.returncode == 1
+    assert len(site.files("outbox") + site.files("inbox")) == 2 + 6

@@ -81,8 +81,8 @@ def test_a_pair_of_which_one_file_vanished_is_given_back(spool: Spool) -> None:
 
 def test_publishing_archives_the_originals_and_forgets_the_job(spool: Spool) -> None:
     record = claim(spool, "day 1/cat")
-    published = jobs.publish_result(spool, record, produce(spool, record), "what ran\n")
-    assert published == ("day 1/cat.log", "day 1/cat.png")
+    ended = jobs.publish_result(spool, record, produce(spool, record), "what ran\n")
+    assert ended.state is State.ARCHIVE
     assert tree(spool.outbox) == {"day 1/cat.png": RESULT, "day 1/cat.log": b"what ran\n"}
     assert tree(spool.archive) == {"day 1/cat.jpg": PICTURE, "day 1/cat_mask.png": MASK}
     assert tree(spool.work) == {}
@@ -295,6 +295,31 @@ def test_a_name_too_long_for_its_suffixes_is_shortened_not_stuck(spool: Spool, l
     assert len(tree(spool.outbox)) == 6
     assert len(tree(spool.archive)) == 4
     assert len(tree(spool.failed)) == 3
+
+
+def test_a_result_whose_place_is_taken_by_a_file_fails_and_holds_nothing(spool: Spool) -> None:
+    record = claim(spool, "cat.png/dog")  # a folder of that name
+    for root in (spool.outbox, spool.failed):
+        (root / "cat.png").write_bytes(b"a file of that name")
+    ended = jobs.publish_result(spool, record, produce(spool, record), "")
+    assert ended.state is State.FAILED
+    failed = tree(spool.failed)
+    folder = f"unplaced/{record.job}"
+    assert failed[f"{folder}/picture"] == PICTURE
+    assert failed[f"{folder}/companion"] == MASK
+    assert (
+        b"can't hold a file of the name cat.png/dog.png" in failed[f"{folder}/picture.reason.txt"]
+    )
+    assert tree(spool.work) == {}
+
+
+def test_originals_whose_place_in_the_archive_is_taken_are_still_archived(spool: Spool) -> None:
+    record = claim(spool, "cat.png/dog")
+    (spool.archive / "cat.png").write_bytes(b"a file of that name")
+    ended = jobs.publish_result(spool, record, produce(spool, record), "")
+    assert ended.state is State.ARCHIVE
+    assert tree(spool.archive)[f"unplaced/{record.job}/picture"] == PICTURE
+    assert tree(spool.work) == {}
 
 
 def test_nothing_is_written_into_an_empty_mount_point(spool: Spool) -> None:
