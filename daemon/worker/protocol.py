@@ -7,12 +7,20 @@ names of outputs only from a short list. No message holds a user's file name: th
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from daemon.intake.pairing import Role, Task
+from daemon.reasons import REASONS, Kind
 from daemon.settings import OutputFormat
 
 Suffix = Annotated[str, Field(pattern=r"^\.[a-z]{1,6}(\.[a-z]{1,4})?$")]
+
+
+def _listed(reason: str) -> str:
+    """A reason that a worker may give: of what merely waits, only what decoding can tell."""
+    if reason not in REASONS or (REASONS[reason].kind is Kind.WAIT and reason != "incomplete"):
+        raise ValueError("is no reason that a worker can give")
+    return reason
 
 
 class _Message(BaseModel):
@@ -99,7 +107,7 @@ class Problem(_Message):
 
     kind: Literal["problem"] = "problem"
     job: str | None
-    reason: str
+    reason: Annotated[str, AfterValidator(_listed)]
     facts: dict[str, str | int | float]
 
 
