@@ -132,4 +132,5 @@ def first_line(error: BaseException) -> str:
 
 
 def _tensor(array: Pixels, device: str) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).unsqueeze(0).to(device)
+    # A copy: the network may write into its inputs, and the result is joined by the mask we hold.
+    return torch.from_numpy(np.array(array, order="C")).unsqueeze(0).to(device)

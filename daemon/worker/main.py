@@ -5,7 +5,6 @@ It may die at any time, and it ends itself when the supervisor does. It reads `i
 """
 
 import contextlib
-import json
 import os
 import queue
 import signal
@@ -14,13 +13,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, Final, NoReturn
 
 import numpy as np
 
 from daemon.artifact import ArtifactError
 from daemon.reasons import Trouble, world_trouble
-from daemon.worker import pictures
+from daemon.worker import companions, pictures
 from daemon.worker.inference import (
     Network,
     Pixels,
@@ -39,6 +38,8 @@ from daemon.worker.protocol import (
     line,
     to_worker,
 )
+
+_CHUNK_BYTES: Final = 1 << 16
 
 
 class Worker:
@@ -64,7 +65,7 @@ class Worker:
         network = self.networks[job.task]
         with _timed(seconds, "read"):
             picture = pictures.read_picture(folder / "in" / "picture", limit)
-            read_companion = pictures.read_mask if job.role == "mask" else pictures.read_trimap
+            read_companion = companions.read_mask if job.role == "mask" else companions.read_trimap
             companion = read_companion(folder / "in" / "companion", picture, limit)
         network.require_memory(*picture.size)
         with _timed(seconds, "network"):
@@ -153,8 +154,12 @@ def _answer(worker: Worker, job: Job) -> Done | Problem:
 
 def _read_lines(lines: "queue.SimpleQueue[bytes]") -> NoReturn:
     """Pass lines on; when the supervisor is gone, so is this process, in the midst of a job too."""
-    for text in sys.stdin.buffer:
-        lines.put(text)
+    # Not by way of sys.stdin: its lock, held by this thread, would abort a main thread that ends.
+    rest = b""
+    while chunk := os.read(0, _CHUNK_BYTES):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for text in whole:
+            lines.put(text)
     os._exit(0)
 
 
@@ -177,8 +182,8 @@ def main() -> int:
     try:
         worker = Worker(Path(os.fsdecode(os.fsencode(sys.argv[1]))), orders)
     except ArtifactError as error:
-        facts: dict[str, str | int | float] = {"detail": str(error)}
-        out.write(line(Problem(job=None, reason="worker_will_not_start", facts=facts)))
+        trouble = Trouble("worker_will_not_start", detail=error)
+        out.write(line(Problem(job=None, reason=trouble.reason.key, facts=trouble.facts)))
         return 1
     out.write(line(worker.hello()))
     while True:
@@ -189,7 +194,7 @@ def main() -> int:
             except RuntimeError as error:
                 if not is_poisoned(error):
                     raise
-                print(json.dumps({"event": "device_lost", "why": str(error)}), file=sys.stderr)  # noqa: T201
+                print(f"retouchd worker: the device is lost: {error}", file=sys.stderr)  # noqa: T201
                 return 70
 
 

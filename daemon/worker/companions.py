@@ -1,0 +1,99 @@
+"""Masks and trimaps: which pixels are meant, and whether they fit their picture.
+
+`pictures` decodes them. Arrays are uint8 `[H,W]`, in the picture's upright size.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.reasons import Trouble
+from daemon.worker.pictures import (
+    Decoded,
+    Picture,
+    Pixels,
+    colours,
+    damage_is_trouble,
+    decode,
+    turned,
+)
+from daemon.worker.protocol import Input
+
+# A lossless mask means every value it holds; a lossy one is blurred by its compression, and what
+# is above zero there is twice the hole that was drawn.
+LOSSY_MASK_THRESHOLD: Final = 127
+# A lossy trimap's values spread around 0, 128 and 255; these lie a third of the way to the middle.
+LOSSY_TRIMAP_BACKGROUND: Final = 42
+LOSSY_TRIMAP_FOREGROUND: Final = 213
+
+WHITE_8_BITS: Final = 255
+WHITE_16_BITS: Final = 65535
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A mask (0 keep, 255 hole) or a trimap (0, 128, 255), `[H,W]`, fitted to its picture."""
+
+    values: Pixels
+    read: Input
+    notes: tuple[str, ...] = ()
+
+
+def read_mask(path: Path, picture: Picture, max_pixels: int) -> Companion:
+    """Decode a mask: white is the hole.
+
+    Lossless files: above 0 is hole. Lossy files: above 127. Raises `Trouble`.
+    """
+    decoded = decode(path, "mask", max_pixels)
+    values, white = _values(decoded, "mask", picture)
+    hole = values > (LOSSY_MASK_THRESHOLD * (white // 255) if decoded.is_lossy else 0)
+    if hole.all():
+        raise Trouble("mask_covers_everything")
+    notes = () if hole.any() else ("the mask marks nothing, so the picture is unchanged",)
+    return Companion(np.where(hole, np.uint8(255), np.uint8(0)), decoded.read, notes)
+
+
+def read_trimap(path: Path, picture: Picture, max_pixels: int) -> Companion:
+    """Decode a trimap: black is background, white foreground, everything between is unknown.
+
+    In lossy files 0 to 42 counts as black and 213 to 255 as white. Raises `Trouble`.
+    """
+    decoded = decode(path, "trimap", max_pixels)
+    values, white = _values(decoded, "trimap", picture)
+    lossy = (LOSSY_TRIMAP_BACKGROUND, LOSSY_TRIMAP_FOREGROUND)
+    low, high = lossy if decoded.is_lossy else (0, 255)
+    trimap = np.full(values.shape, 128, np.uint8)
+    trimap[values <= low * (white // 255)] = 0
+    trimap[values >= high * (white // 255)] = 255
+    notes = () if (trimap == 128).any() else ("the trimap has no unknown band",)
+    return Companion(trimap, decoded.read, notes)
+
+
+def _values(decoded: Decoded, role: str, picture: Picture) -> tuple[NDArray[np.uint16], int]:
+    """Values `[H,W]` from 0 to white, in the picture's upright size, and what white is."""
+    image = decoded.image
+    if decoded.orientation == 1 and image.size == picture.stored_size != picture.size:
+        # Drawn on the stored picture, before it was turned upright.
+        image = turned(image, picture.orientation)
+    if image.size != picture.size:
+        raise Trouble(
+            "size_mismatch",
+            role=role,
+            picture_width=picture.size[0],
+            picture_height=picture.size[1],
+            companion_width=image.size[0],
+            companion_height=image.size[1],
+        )
+    if image.mode.startswith("I"):
+        plane = np.asarray(image).astype(np.int64).clip(0, WHITE_16_BITS)
+        return plane.astype(np.uint16), WHITE_16_BITS
+    if image.mode == "F":
+        raise Trouble("colour_space", role=role, mode="floating point")
+    with damage_is_trouble(role, decoded.read.format):
+        rgba = np.asarray(colours(image, role).convert("RGBA")).astype(np.uint16)
+    # The brightest channel, so that a saturated colour counts in full, times the opacity. Rounded
+    # up: what is not quite black and not quite transparent is not zero.
+    return (rgba[..., :3].max(axis=2) * rgba[..., 3] + 254) // 255, WHITE_8_BITS

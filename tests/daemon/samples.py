@@ -1,0 +1,241 @@
+"""Real photos in every format and mode that people have, and decoders that share nothing with ours.
+
+The photos are the ones that scikit-image's wheel brings.
+"""
+
+import io
+import struct
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+from skimage import data
+
+from daemon.worker import companions, pictures
+from daemon.worker.companions import Companion
+from daemon.worker.pictures import Picture
+
+Pixels = NDArray[np.uint8]
+
+# Not square, and a multiple of nothing.
+WIDTH, HEIGHT = 97, 61
+MAX_PIXELS = 1_000_000
+ORIENTATION = 0x0112
+
+
+@lru_cache
+def photo(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
+    """A colour photo."""
+    return Image.fromarray(data.astronaut()).resize((width, height))
+
+
+def opacity(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
+    """A ramp from transparent to opaque."""
+    ramp = np.linspace(0, 255, width).round().astype(np.uint8)
+    return Image.fromarray(np.tile(ramp, (height, 1)))
+
+
+@lru_cache
+def in_mode(mode: str) -> Image.Image:
+    """The photo in one of Pillow's modes."""
+    if mode in ("LA", "RGBA"):
+        image = photo().convert(mode[:-1])
+        image.putalpha(opacity())
+        return image
+    return photo().quantize(32) if mode == "P" else photo().convert(mode)
+
+
+def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    """The bytes of a file."""
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()
+
+
+def oriented(image: Image.Image, form: str, orientation: int, **options: Any) -> bytes:
+    """A file whose EXIF says how its stored pixels are to be turned."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return encoded(image, form, exif=exif, **options)
+
+
+def deep(form: str, colour: bool, dtype: str = "uint16", **options: Any) -> bytes:
+    """A file of 16 bits a channel, or of floats: the photo's values times 257, or over 255."""
+    values = np.asarray(photo() if colour else photo().convert("L"))
+    wide = values / 255 if dtype.startswith("float") else values.astype(np.uint32) * 257
+    out = io.BytesIO()
+    if form == "TIFF":
+        photometric = "rgb" if colour else "minisblack"
+        pixels = wide.astype(dtype)
+        if options.get("planarconfig") == "separate":
+            pixels = np.moveaxis(pixels, -1, 0)
+        tifffile.imwrite(out, pixels, photometric=photometric, **options)
+        return out.getvalue()
+    return png_of(wide.astype(np.uint16), 16, 2 if colour else 0)
+
+
+def png_of(
+    samples: NDArray[Any], bits: int, colour_type: int, *chunks: tuple[bytes, bytes]
+) -> bytes:
+    """A PNG written by hand, for what Pillow can't write: any depth, and chunks of one's choice."""
+    height, width = samples.shape[:2]
+    rows = samples.reshape(height, -1)
+    if bits == 16:
+        packed = [row.astype(">u2").tobytes() for row in rows]
+    else:
+        as_bits = [np.unpackbits(row.astype(np.uint8)[:, None], axis=1)[:, -bits:] for row in rows]
+        packed = [np.packbits(row.ravel()).tobytes() for row in as_bits]
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    body = zlib.compress(b"".join(b"\0" + row for row in packed))
+    whole = [(b"IHDR", header), *chunks, (b"IDAT", body), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, content) for name, content in whole)
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    check = zlib.crc32(name + content)
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+
+
+def decoded_png(file: bytes) -> Pixels:
+    """An 8-bit PNG decoded from its specification: `[H,W]` or `[H,W,C]`."""
+    at, body, header = 8, b"", b""
+    while at < len(file):
+        (size,) = struct.unpack(">I", file[at : at + 4])
+        name, content = file[at + 4 : at + 8], file[at + 8 : at + 8 + size]
+        assert struct.unpack(">I", file[at + 8 + size : at + 12 + size])[0] == zlib.crc32(
+            name + content
+        )
+        header = content if name == b"IHDR" else header
+        body += content if name == b"IDAT" else b""
+        at += 12 + size
+    width, height, bits, colour_type, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    assert (bits, interlaced) == (8, 0)
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour_type]
+    lines = np.frombuffer(zlib.decompress(body), np.uint8).reshape(height, 1 + width * channels)
+    above = [0] * (width * channels)
+    rows = []
+    for line in lines:
+        above = _unfiltered(int(line[0]), line[1:].tolist(), above, channels)
+        rows.append(above)
+    pixels = np.array(rows, np.uint8).reshape(height, width, channels)
+    return pixels[..., 0] if channels == 1 else pixels
+
+
+def _unfiltered(kind: int, line: list[int], above: list[int], step: int) -> list[int]:
+    row: list[int] = []
+    for at, value in enumerate(line):
+        a = row[at - step] if at >= step else 0
+        b = above[at]
+        c = above[at - step] if at >= step else 0
+        paeth = min((abs(b - c), 0, a), (abs(a - c), 1, b), (abs(a + b - 2 * c), 2, c))[2]
+        row.append((value + [0, a, b, (a + b) // 2, paeth][kind]) & 255)
+    return row
+
+
+@lru_cache  # it holds the time at which it was made
+def colour_profile(space: str) -> bytes:
+    """An ICC profile: made for RGB, and patched to claim another colour space for others."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:16] + space.ljust(4).encode() + profile[20:]
+
+
+def hole(width: int = WIDTH, height: int = HEIGHT) -> Pixels:
+    """A mask with a round hole and a corner, `[H,W]` of 0 and 255."""
+    y, x = np.mgrid[:height, :width]
+    inside = (x - width // 2) ** 2 + (y - height // 2) ** 2 < (min(width, height) // 4) ** 2
+    inside[:5, :9] = True
+    return np.where(inside, np.uint8(255), np.uint8(0))
+
+
+def bands(width: int = WIDTH, height: int = HEIGHT) -> Pixels:
+    """A trimap: foreground disc, unknown ring, background, `[H,W]` of 0, 128 and 255."""
+    y, x = np.mgrid[:height, :width]
+    distance = np.hypot(x - width // 2, y - height // 2)
+    inner, outer = min(width, height) // 5, min(width, height) // 3
+    return np.where(distance < inner, 255, np.where(distance < outer, 128, 0)).astype(np.uint8)
+
+
+class Folder:
+    """Reads files through the daemon's decoder as a worker does."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def picture(self, file: bytes | Image.Image, max_pixels: int = MAX_PIXELS) -> Picture:
+        return pictures.read_picture(self._put("picture", file), max_pixels)
+
+    def mask(self, file: bytes | Image.Image, picture: Picture | None = None) -> Pixels:
+        return self.mask_whole(file, picture).values
+
+    def mask_whole(self, file: bytes | Image.Image, picture: Picture | None = None) -> Companion:
+        picture = picture or self.picture(photo())
+        return companions.read_mask(self._put("companion", file), picture, MAX_PIXELS)
+
+    def trimap(self, file: bytes | Image.Image, picture: Picture | None = None) -> Pixels:
+        return self.trimap_whole(file, picture).values
+
+    def trimap_whole(self, file: bytes | Image.Image, picture: Picture | None = None) -> Companion:
+        picture = picture or self.picture(photo())
+        return companions.read_trimap(self._put("companion", file), picture, MAX_PIXELS)
+
+    def _put(self, name: str, file: bytes | Image.Image) -> Path:
+        path = self.root / name
+        path.write_bytes(file if isinstance(file, bytes) else encoded(file, "PNG"))
+        return path
+
+
+FORMATS_AND_MODES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "jpeg": ("JPEG", "RGB", {}),
+    "jpeg 4:4:4": ("JPEG", "RGB", {"quality": 97, "subsampling": 0}),
+    "jpeg progressive": ("JPEG", "RGB", {"progressive": True}),
+    "jpeg grey": ("JPEG", "L", {}),
+    "jpeg cmyk": ("JPEG", "CMYK", {}),
+    "mpo": ("MPO", "RGB", {"save_all": True, "append_images": [in_mode("RGB")]}),
+    "png 1 bit": ("PNG", "1", {}),
+    "png grey": ("PNG", "L", {}),
+    "png grey with alpha": ("PNG", "LA", {}),
+    "png palette": ("PNG", "P", {}),
+    "png palette with transparency": ("PNG", "P", {"transparency": bytes(range(0, 256, 8))}),
+    "png palette with one transparent": ("PNG", "P", {"transparency": 3}),
+    "png rgb": ("PNG", "RGB", {}),
+    "png with a transparent colour": ("PNG", "RGB", {"transparency": (10, 20, 30)}),
+    "png rgba": ("PNG", "RGBA", {}),
+    "tiff": ("TIFF", "RGB", {}),
+    "tiff 1 bit fax": ("TIFF", "1", {"compression": "group4"}),
+    "tiff grey": ("TIFF", "L", {}),
+    "tiff grey with alpha": ("TIFF", "LA", {}),
+    "tiff palette": ("TIFF", "P", {}),
+    "tiff rgba lzw": ("TIFF", "RGBA", {"compression": "tiff_lzw"}),
+    "tiff deflate": ("TIFF", "RGB", {"compression": "tiff_adobe_deflate"}),
+    "tiff packbits": ("TIFF", "RGB", {"compression": "packbits"}),
+    "tiff jpeg": ("TIFF", "RGB", {"compression": "jpeg"}),
+    "tiff cmyk": ("TIFF", "CMYK", {}),
+    "webp": ("WEBP", "RGB", {}),
+    "webp rgba": ("WEBP", "RGBA", {}),
+    "webp lossless": ("WEBP", "RGB", {"lossless": True}),
+    "webp lossless rgba": ("WEBP", "RGBA", {"lossless": True, "exact": True}),
+    "bmp 1 bit": ("BMP", "1", {}),
+    "bmp grey": ("BMP", "L", {}),
+    "bmp palette": ("BMP", "P", {}),
+    "bmp": ("BMP", "RGB", {}),
+    "bmp rgba": ("BMP", "RGBA", {}),
+}
+
+
+@lru_cache
+def sample(name: str) -> bytes:
+    """One of `FORMATS_AND_MODES` as a file."""
+    form, mode, options = FORMATS_AND_MODES[name]
+    return encoded(in_mode(mode), form, **options)
+
+
+def plain_decode(file: bytes) -> Image.Image:
+    """What Pillow itself makes of a file, without any rule of ours."""
+    with Image.open(io.BytesIO(file)) as image:
+        image.load()
+        return image.copy()

@@ -1,0 +1,136 @@
+"""Messages between supervisor and worker: what goes over the pipe comes out the same, or not."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from daemon.reasons import REASONS, Kind, Trouble
+from daemon.worker.protocol import (
+    Done,
+    Hello,
+    Input,
+    Job,
+    Model,
+    Orders,
+    Problem,
+    Produced,
+    from_worker,
+    line,
+    to_worker,
+)
+
+READ = Input(sha256="0" * 64, bytes=1, width=2, height=3, mode="RGB", format="PNG")
+MODEL = Model(
+    path="/models/größe.pt",
+    sha256="1" * 64,
+    network="edgeconnect",
+    stage=3,
+    width=64,
+    precision="fp32",
+    licence="CC BY-NC 4.0",
+    trained=True,
+    metrics={"psnr": 27.95},
+)
+TO_WORKER = [
+    Orders(
+        device="auto",
+        threads=None,
+        models={"inpaint": "/models/a.pt"},
+        max_pixels=1,
+        output_format="png",
+        jpeg_quality=95,
+    ),
+    Job(job="20240101-abc", task="matting", role="trimap"),
+]
+FROM_WORKER = [
+    Hello(device="cpu", devices=("cpu",), models={"inpaint": MODEL}, torch_version="2.15"),
+    Done(
+        job="j",
+        outputs=(Produced(held="result", suffix=".png"),),
+        picture=READ,
+        companion=READ,
+        seconds={"read": 0.1},
+        notes=("a\nnote",),
+    ),
+    Problem(job=None, reason="worker_will_not_start", facts={"detail": "x", "n": 1, "gb": 0.5}),
+]
+
+
+@pytest.mark.parametrize("message", TO_WORKER, ids=lambda m: m.kind)
+def test_message_to_a_worker_arrives_as_it_was_sent(message: Orders | Job) -> None:
+    assert to_worker.validate_json(line(message)) == message
+
+
+@pytest.mark.parametrize("message", FROM_WORKER, ids=lambda m: m.kind)
+def test_message_from_a_worker_arrives_as_it_was_sent(message: Hello | Done | Problem) -> None:
+    assert from_worker.validate_json(line(message)) == message
+
+
+@pytest.mark.parametrize("message", [*TO_WORKER, *FROM_WORKER], ids=lambda m: m.kind)
+def test_message_is_one_line(message: Orders | Job | Hello | Done | Problem) -> None:
+    assert line(message).count(b"\n") == 1
+    assert line(message).endswith(b"\n")
+
+
+# What waits in the inbox is the supervisor's to see, but for a file that proves to be cut off.
+WORKERS_REASONS = sorted(
+    key for key, reason in REASONS.items() if reason.kind is not Kind.WAIT or key == "incomplete"
+)
+
+
+@given(key=st.sampled_from(WORKERS_REASONS), detail=st.text(st.characters()))
+def test_any_trouble_fits_into_a_message(key: str, detail: str) -> None:
+    # Names on a disk may hold bytes that are no UTF-8: they come as lone surrogates.
+    trouble = Trouble(key, detail=detail, path=f"/inbox/\udcff{detail}", width=3)
+    problem = Problem(job="j", reason=trouble.reason.key, facts=trouble.facts)
+    back = from_worker.validate_json(line(problem))
+    assert back == problem
+
+
+@pytest.mark.parametrize("key", [*sorted(set(REASONS) - set(WORKERS_REASONS)), "no_such_reason"])
+def test_reason_that_a_worker_can_not_know_is_not_understood(key: str) -> None:
+    said = {"kind": "problem", "job": "j", "reason": key, "facts": {}}
+    with pytest.raises(ValidationError):
+        from_worker.validate_json(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "job"},
+        {"kind": "news"},
+        {"more": 1},
+        {"seconds": {"read": "soon"}},
+        {"outputs": [{"held": "../../etc", "suffix": ".png"}]},
+        {"outputs": [{"held": "result", "suffix": "/../x.png"}]},
+        {"outputs": [{"held": "result", "suffix": ".png\n"}]},
+        {"outputs": [{"held": "result/x", "suffix": ".png"}]},
+        {"outputs": [{"held": "result", "suffix": ""}]},
+    ],
+    ids=str,
+)
+def test_what_a_worker_may_not_say_is_not_understood(change: dict[str, object]) -> None:
+    said = {**json.loads(line(FROM_WORKER[1])), **change}
+    with pytest.raises(ValidationError):
+        from_worker.validate_json(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"\n", b"Traceback (most recent call last):", b"null", b"{}"]
+)
+def test_what_is_no_message_is_not_understood(text: bytes) -> None:
+    with pytest.raises(ValidationError):
+        from_worker.validate_json(text)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".alpha.png", ".cutout.png"])
+def test_every_suffix_of_a_result_may_be_said(suffix: str) -> None:
+    assert Produced(held="result", suffix=suffix).suffix == suffix
+
+
+def test_messages_can_not_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        setattr(TO_WORKER[1], "job", "other")  # noqa: B010 - as a mistake in code would

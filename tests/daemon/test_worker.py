@@ -1,0 +1,377 @@
+"""The worker as a real process, over its pipes: one message a line, each way."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import samples
+import tiny
+import torch
+from driver import PATIENCE_S, REPOSITORY
+from PIL import Image
+
+from daemon.worker.protocol import Done, Hello, Job, Orders, Problem, from_worker, line
+
+PHOTO = np.asarray(samples.photo())
+HOLE = samples.hole()
+BANDS = samples.bands()
+
+
+class WorkerProcess:
+    """A worker as the supervisor sees it."""
+
+    def __init__(self, work: Path, orders: Orders | bytes) -> None:
+        self.work = work
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "daemon.worker.main", str(work)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+        self.errors: list[bytes] = []
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._readers = [
+            threading.Thread(target=self._read, daemon=True),
+            threading.Thread(target=self._read_errors, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+        self.send(orders)
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for text in self.process.stdout:
+            self._lines.put(text)
+        self._lines.put(None)
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr
+        self.errors.extend(self.process.stderr)
+
+    def send(self, message: Orders | Job | bytes) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(message if isinstance(message, bytes) else line(message))
+        self.process.stdin.flush()
+
+    def hear(self) -> Hello | Done | Problem:
+        """The next message; every line that comes must be one."""
+        text = self._lines.get(timeout=PATIENCE_S)
+        assert text is not None, b"".join(self.errors).decode()
+        return from_worker.validate_json(text)
+
+    def hear_nothing_more(self) -> None:
+        assert self._lines.get(timeout=PATIENCE_S) is None
+
+    def do(
+        self,
+        picture: bytes,
+        companion: bytes,
+        role: Literal["mask", "trimap"] = "mask",
+        job: str = "job",
+    ) -> Done | Problem:
+        """Put a pair into a job's folder and have it done."""
+        self.begin(picture, companion, role, job)
+        heard = self.hear()
+        assert not isinstance(heard, Hello)
+        return heard
+
+    def begin(
+        self, picture: bytes, companion: bytes, role: Literal["mask", "trimap"], job: str
+    ) -> None:
+        for name in ("in", "out"):
+            (self.work / job / name).mkdir(parents=True, exist_ok=True)
+        (self.work / job / "in" / "picture").write_bytes(picture)
+        (self.work / job / "in" / "companion").write_bytes(companion)
+        self.send(Job(job=job, task="inpaint" if role == "mask" else "matting", role=role))
+
+    def result(self, held: str, job: str = "job") -> samples.Pixels:
+        return samples.decoded_png((self.work / job / "out" / held).read_bytes())
+
+    def end(self) -> int:
+        assert self.process.stdin
+        self.process.stdin.close()
+        status = self.process.wait(timeout=PATIENCE_S)
+        for reader in self._readers:
+            reader.join(timeout=PATIENCE_S)
+        assert self.process.stdout
+        assert self.process.stderr
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return status
+
+
+def orders(**models: Path) -> Orders:
+    return Orders.model_validate(
+        {
+            "device": "cpu",
+            "threads": 1,
+            "models": {task: str(path) for task, path in models.items()},
+            "max_pixels": samples.MAX_PIXELS,
+            "output_format": "png",
+            "jpeg_quality": 95,
+        }
+    )
+
+
+Start = Callable[[Orders | bytes], WorkerProcess]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Start]:
+    """Starts workers that are gone when the test is."""
+    started: list[WorkerProcess] = []
+
+    def start(given: Orders | bytes) -> WorkerProcess:
+        started.append(WorkerProcess(tmp_path, given))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        if worker.process.poll() is None:
+            worker.process.kill()
+        worker.end()
+
+
+@pytest.fixture(scope="module")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path, matting_model: Path
+) -> Iterator[WorkerProcess]:
+    """One worker that can do both tasks, for all tests that leave it running."""
+    given = orders(inpaint=inpaint_model, matting=matting_model)
+    worker = WorkerProcess(tmp_path_factory.mktemp("work"), given)
+    hello = worker.hear()
+    assert isinstance(hello, Hello)
+    assert set(hello.models) == {"inpaint", "matting"}
+    yield worker
+    assert worker.process.poll() is None, "it did not outlive the tests"
+    assert worker.end() == 0
+
+
+def png(pixels: samples.Pixels) -> bytes:
+    return samples.encoded(Image.fromarray(pixels), "PNG")
+
+
+# -- Jobs ------------------------------------------------------------------------------------------
+
+
+def test_mask_job_leaves_the_retouched_picture_in_out(shared: WorkerProcess) -> None:
+    done = shared.do(png(PHOTO), png(HOLE))
+    assert isinstance(done, Done)
+    assert [(o.held, o.suffix) for o in done.outputs] == [("result", ".png")]
+    expected = np.where(HOLE[..., None] > 0, 255 - PHOTO, PHOTO)
+    assert np.array_equal(shared.result("result"), expected)
+    assert set(done.seconds) == {"read", "network", "write"}
+    assert (done.picture.width, done.companion.mode) == (samples.WIDTH, "L")
+
+
+def test_trimap_job_leaves_alpha_and_cutout_in_out(shared: WorkerProcess) -> None:
+    done = shared.do(png(PHOTO), png(BANDS), "trimap")
+    assert isinstance(done, Done)
+    outputs = {(o.held, o.suffix) for o in done.outputs}
+    assert outputs == {("cutout", ".cutout.png"), ("alpha", ".alpha.png")}
+    alpha = np.where(BANDS == 128, 100, BANDS)
+    assert np.array_equal(shared.result("alpha"), alpha)
+    cutout = shared.result("cutout")
+    assert np.array_equal(cutout[..., 3], alpha)
+    assert np.array_equal(cutout[BANDS == 255][:, :3], PHOTO[BANDS == 255])
+    assert "foreground" in done.seconds
+
+
+def test_cutout_holds_the_foregrounds_colours_and_not_the_photos(shared: WorkerProcess) -> None:
+    # A green thing before a blue wall, mixed 100 to 155 in the band: the truth is known.
+    green, blue = np.array([20, 200, 40]), np.array([30, 40, 220])
+    alpha = np.where(BANDS == 128, 100, BANDS)[..., None] / 255
+    composite = np.rint(alpha * green + (1 - alpha) * blue).astype(np.uint8)
+    assert isinstance(shared.do(png(composite), png(BANDS), "trimap"), Done)
+    band = BANDS == 128
+    cutout = shared.result("cutout")[..., :3].astype(int)
+    error = np.abs(cutout[band] - green).mean()
+    photos_error = np.abs(composite[band].astype(int) - green).mean()
+    assert error < photos_error / 4
+    assert np.array_equal(cutout[BANDS == 255], composite[BANDS == 255])
+
+
+def test_notes_of_picture_and_mask_reach_the_supervisor(shared: WorkerProcess) -> None:
+    done = shared.do(samples.sample("tiff cmyk"), png(np.zeros_like(HOLE)))
+    assert isinstance(done, Done)
+    assert done.notes == (
+        "converted from CMYK to RGB without a colour profile",
+        "the mask marks nothing, so the picture is unchanged",
+    )
+
+
+@pytest.mark.parametrize(
+    ("picture", "companion", "reason"),
+    [
+        (b"GIF89a" + bytes(40), png(HOLE), "not_a_picture"),
+        (samples.sample("jpeg")[:-100], png(HOLE), "incomplete"),
+        (png(PHOTO), png(HOLE)[:-20], "incomplete"),
+        (png(PHOTO), png(HOLE[:-1]), "size_mismatch"),
+        (png(PHOTO), png(np.full_like(HOLE, 255)), "mask_covers_everything"),
+        (samples.deep("PNG", colour=True), png(HOLE), "deep_colour"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_refused_pair_is_a_problem_and_the_worker_goes_on(
+    shared: WorkerProcess, picture: bytes, companion: bytes, reason: str
+) -> None:
+    problem = shared.do(picture, companion)
+    assert isinstance(problem, Problem)
+    assert (problem.job, problem.reason) == ("job", reason)
+    assert isinstance(shared.do(png(PHOTO), png(HOLE)), Done)
+
+
+def test_pair_that_vanished_is_a_problem(shared: WorkerProcess) -> None:
+    shared.send(Job(job="nowhere", task="inpaint", role="mask"))
+    problem = shared.hear()
+    assert isinstance(problem, Problem)
+    assert (problem.job, problem.reason) == ("nowhere", "vanished")
+
+
+def test_out_folder_that_is_gone_is_a_problem_and_the_worker_goes_on(
+    shared: WorkerProcess,
+) -> None:
+    (shared.work / "half" / "out").mkdir(parents=True)
+    (shared.work / "half" / "out" / "result").mkdir()
+    problem = shared.do(png(PHOTO), png(HOLE), job="half")
+    assert isinstance(problem, Problem)
+    assert problem.reason == "io_error"
+    assert isinstance(shared.do(png(PHOTO), png(HOLE)), Done)
+
+
+def test_worker_does_jobs_in_the_order_given(shared: WorkerProcess) -> None:
+    for job in ("first", "second", "third"):
+        shared.begin(png(PHOTO), png(HOLE), "mask", job)
+    heard = [shared.hear() for _ in range(3)]
+    assert [message.job for message in heard if isinstance(message, Done)] == [
+        "first",
+        "second",
+        "third",
+    ]
+
+
+# -- Start and end ---------------------------------------------------------------------------------
+
+
+def test_hello_names_models_device_and_versions(begin: Start, inpaint_model: Path) -> None:
+    worker = begin(orders(inpaint=inpaint_model).model_copy(update={"device": "auto"}))
+    hello = worker.hear()
+    assert isinstance(hello, Hello)
+    assert hello.device == hello.devices[0]
+    assert hello.devices == ("cpu",) or all(d.startswith("cuda:") for d in hello.devices)
+    assert hello.torch_version == torch.__version__
+    model = hello.models["inpaint"]
+    assert (model.network, model.path, model.trained) == ("tiny", str(inpaint_model), True)
+    assert len(model.sha256) == 64
+    assert worker.end() == 0  # its supervisor is gone
+    assert worker.errors == []
+
+
+def test_model_that_will_not_do_is_told_and_the_worker_ends(begin: Start, tmp_path: Path) -> None:
+    worker = begin(orders(inpaint=tmp_path / "nowhere.pt"))
+    problem = worker.hear()
+    assert isinstance(problem, Problem)
+    assert (problem.job, problem.reason) == (None, "worker_will_not_start")
+    assert "nowhere.pt: there is no such file" in str(problem.facts["detail"])
+    worker.hear_nothing_more()
+    assert worker.process.wait(timeout=PATIENCE_S) == 1
+    assert worker.errors == []
+
+
+def test_worker_ends_in_mid_job_when_the_supervisor_is_gone(begin: Start, tmp_path: Path) -> None:
+    worker = begin(orders(inpaint=slow_model(tmp_path)))
+    assert isinstance(worker.hear(), Hello)
+    worker.begin(png(slow_picture()), png(HOLE), "mask", "job")
+    time.sleep(0.5)
+    start = time.monotonic()
+    assert worker.end() == 0
+    assert time.monotonic() - start < 10
+    worker.hear_nothing_more()
+    assert not list((worker.work / "job" / "out").iterdir())
+
+
+def test_ctrl_c_is_for_the_supervisor_alone(shared: WorkerProcess) -> None:
+    shared.begin(png(slow_picture()), png(HOLE), "mask", "slow")
+    shared.process.send_signal(signal.SIGINT)
+    assert isinstance(shared.hear(), Done)
+    shared.process.send_signal(signal.SIGINT)
+    assert isinstance(shared.do(png(PHOTO), png(HOLE)), Done)
+
+
+def test_first_message_that_is_no_orders_ends_the_worker(begin: Start) -> None:
+    worker = begin(line(Job(job="early", task="inpaint", role="mask")))
+    worker.hear_nothing_more()
+    assert worker.process.wait(timeout=PATIENCE_S) == 1
+
+
+# -- What libraries print --------------------------------------------------------------------------
+
+
+def test_prints_go_to_the_log_and_not_into_the_messages(begin: Start, tmp_path: Path) -> None:
+    worker = begin(orders(inpaint=write_printing(tmp_path / "prints.pt")))
+    assert isinstance(worker.hear(), Hello)
+    assert isinstance(worker.do(png(PHOTO), png(HOLE)), Done)
+    assert worker.end() == 0
+    assert any(b"a line that is no message" in text for text in worker.errors)
+
+
+def test_warnings_of_decoders_do_not_disturb(shared: WorkerProcess) -> None:
+    damaged = bytearray(samples.sample("tiff 1 bit fax"))
+    damaged[len(damaged) // 2] ^= 0xFF  # libtiff says on standard error what it thinks of it
+    assert isinstance(shared.do(bytes(damaged), png(HOLE)), Done | Problem)
+    assert isinstance(shared.do(png(PHOTO), png(HOLE)), Done)
+
+
+class Prints(torch.nn.Module):
+    """Prints, from Python's point of view and from TorchScript's."""
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        print("a line that is no message")
+        return image
+
+
+def write_printing(path: Path) -> Path:
+    manifest: dict[str, Any] = {
+        "contract": "retouchd",
+        "contract_version": 1,
+        "task": "inpaint",
+        "network": "prints",
+        "memory_bytes_per_pixel": 64,
+    }
+    scripted = torch.jit.script(Prints().eval())
+    torch.jit.save(scripted, path, _extra_files={"manifest.json": json.dumps(manifest)})
+    path.chmod(0o644)
+    return path
+
+
+def slow_picture() -> samples.Pixels:
+    slow = PHOTO.copy()
+    slow[0, 0] = tiny.SLOW_PIXEL
+    return slow
+
+
+def slow_model(folder: Path) -> Path:
+    """The tiny network with so much to do that no test waits for its end."""
+    path = folder / "slow.pt"
+    manifest = {
+        "contract": "retouchd",
+        "contract_version": 1,
+        "task": "inpaint",
+        "network": "tiny",
+        "memory_bytes_per_pixel": 64,
+    }
+    scripted = torch.jit.script(tiny.InvertHoles(1_000_000).eval())
+    torch.jit.save(scripted, path, _extra_files={"manifest.json": json.dumps(manifest)})
+    path.chmod(0o644)
+    return path
