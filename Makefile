@@ -30,6 +30,9 @@ run: $(NETWORKS) ## keep the daemon running on ./spool until Ctrl-C
 	RETOUCHD_MATTING_MODEL="$${RETOUCHD_MATTING_MODEL:-demo/networks/matting.pt}" \
 	$(BIN)/retouchd run --spool spool
 
+# Several test processes share the cores: one thread each, or they wait for each other, spinning.
+test test-oldest: export OMP_NUM_THREADS := 1
+
 test: lint types ## lint, types, then the whole suite
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(TESTS)
 
