@@ -176,6 +176,16 @@ class Settings(BaseSettings):
         except RuntimeError:
             raise ValueError("there is no such user, so no home folder") from None
 
+    @field_validator("inpaint_model", "matting_model")
+    @classmethod
+    def _path_can_be_told(cls, value: Path | None) -> Path | None:
+        if value is not None and not str(value).isascii():
+            try:
+                str(value).encode()
+            except UnicodeEncodeError:  # it goes to the worker, and into logs, as text
+                raise ValueError("holds bytes that are no UTF-8; rename the file") from None
+        return value
+
     @field_validator("device")
     @classmethod
     def _device_is_one(cls, value: str) -> str:

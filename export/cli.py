@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{error} {options.output} was not written.", 1)
     except OSError as error:
         return _fail(f"{options.output}: can't be written ({error.strerror}).", 1)
+    except RuntimeError as error:  # torch's writer tells of a full disk in its own way
+        return _fail(f"{options.output}: can't be made ({str(error).splitlines()[0]}).", 1)
     return 0
 
 

@@ -84,6 +84,7 @@ def start_worker(
         stdout=subprocess.PIPE,
         pass_fds=inherit,
         env=environment,
+        process_group=0,  # a Ctrl-C at the terminal is the supervisor's to hear
     )
     orders = Orders(
         device=device,

@@ -5,6 +5,7 @@ It may die at any time, and it ends itself when the supervisor does. It reads `i
 """
 
 import contextlib
+import io
 import os
 import queue
 import signal
@@ -167,6 +168,8 @@ def _claim_stdout() -> BinaryIO:
     """Keep standard output for messages: whatever a library prints goes to standard error."""
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # it is a log now
     return out
 
 

@@ -4,11 +4,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 import tiny
 from driver import Daemon, Site
 
 from daemon.settings import Settings
 from daemon.spool.layout import Spool, open_spool
+
+
+@pytest.fixture(autouse=True)
+def no_logging_left_over() -> Iterator[None]:
+    """Logging is set up for a whole process; no test inherits another's standard error."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

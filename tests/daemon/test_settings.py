@@ -321,3 +321,9 @@ def test_the_pages_example_loads(tmp_path: Path) -> None:
 
 if __name__ == "__main__":  # prints the page's tables
     print(settings_table(), names_table(), sep="\n\n")
+
+
+def test_a_model_path_that_is_no_text_is_refused() -> None:
+    path = os.fsdecode(b"/models/\xff.pt")
+    with pytest.raises(SettingsError, match=r"inpaint_model.*no UTF-8"):
+        load_settings({"inpaint_model": path})
