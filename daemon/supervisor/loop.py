@@ -328,8 +328,10 @@ class Supervisor:
         jobs.give_back(self.spool, record)
 
     def _fail(self, record: Record, trouble: Trouble) -> None:
-        self._report_failure(record, trouble)
-        jobs.fail(self.spool, record, trouble)
+        try:
+            jobs.fail(self.spool, record, trouble)
+        finally:  # what the world delays now is done by the next `recover`
+            self._report_failure(record, trouble)
 
     def _report_failure(self, record: Record, trouble: Trouble) -> None:
         self._failed.append((record.picture.path, trouble.sentence))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driver import BECOME_NOBODY
 from structlog.testing import capture_logs
 
 from daemon.intake.hints import Hints
@@ -345,14 +346,15 @@ def test_a_file_that_has_gone_since_the_look_is_left_to_the_claim(box: Watched) 
     assert box.taken() == ["cat.jpg"]
 
 
-ANOTHER_USER = """
+ANOTHER_USER = f"""
 import json, sys
 from pathlib import Path
 from daemon.intake.scan import Scan, scan
 from daemon.settings import load_settings
 from daemon.supervisor.inbox import Inbox
+{BECOME_NOBODY}
 now = [0.0]
-given = {"inpaint_model": "/m.pt", "events": False, "quiet_period_s": 5}
+given = dict(inpaint_model="/m.pt", events=False, quiet_period_s=5)
 inbox = Inbox(load_settings(given), Path(sys.argv[1]), lambda: None, lambda: now[0])
 inbox.look()
 now[0] = 5.0
@@ -360,7 +362,7 @@ inbox.look()
 taken = []
 while pair := inbox.take():
     taken.append(pair.picture.path)
-print(json.dumps([taken, {w.path: w.report.key for w in inbox.waiting()}]))
+print(json.dumps([taken, dict((w.path, w.report.key) for w in inbox.waiting())]))
 """
 
 
@@ -374,7 +376,7 @@ def test_another_users_private_file_waits_for_the_right_to_read_it(tmp_path: Pat
     (inbox / "locked").chmod(0o700)
     # pytest's folders are private, so the inbox is handed over as the working folder.
     run = subprocess.run(
-        ["setpriv", "--reuid", "65534", "--clear-groups", sys.executable, "-c", ANOTHER_USER, "."],
+        [sys.executable, "-c", ANOTHER_USER, "."],
         cwd=inbox,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": os.environ["PATH"]},
         capture_output=True,
