@@ -54,7 +54,7 @@ def configure(log_format: LogFormat, level: str) -> None:
         else structlog.processors.JSONRenderer(ensure_ascii=True)
     )
     # Its threads note on standard error that they were stopped, each time they are stopped.
-    logging.getLogger("watchdog").setLevel(logging.ERROR)
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

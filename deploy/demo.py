@@ -240,7 +240,7 @@ def rows(spool: Path) -> list[Row]:
                 Cell(photo, "Before"),
                 Cell(companion, "Trimap: grey is to be found out"),
                 Cell(Image.open(result), "Alpha, untrained: noise in the grey"),
-                Cell(on_checkerboard(cutout), "Cut-out"),
+                Cell(on_checkerboard(cutout), "Cut-out, untrained: noise along the edge"),
             )
         dropped = f"{job.photo_path}  +  {Path(job.companion_path).name}"
         came = ", ".join(Path(path).name for path in job.results)

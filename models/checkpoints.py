@@ -171,7 +171,7 @@ def _width(checkpoint: Checkpoint, key: str, what: str) -> int:
     first = checkpoint.state.get(key)
     if first is None or first.dim() != 4 or first.shape[0] == 0:
         raise CheckpointError(
-            f"{checkpoint.path}: is not a checkpoint of an {what}: "
+            f"{checkpoint.path}: is no checkpoint of the {what}: "
             f"{key} is missing or no convolution's weight. "
             f"Its keys begin with {_keys(sorted(checkpoint.state))}. "
             "Is it another network's file?"

@@ -424,8 +424,8 @@ def _write_reason(spool: Spool, record: Record, report: Report) -> None:
     text = (
         f"{os.path.basename(record.picture.path)}: {trouble.sentence}\n\n"  # noqa: PTH119
         f"What to do: {trouble.advice}\n\n"
-        f"The files, beside this one in failed:\n{here}"
-        "To have them tried again, move them back into the inbox.\n\n"
+        f"The files, put into failed with this note:\n{here}"
+        "To have them tried again, move them back into the inbox; this note may be deleted.\n\n"
         + (f"What happened:\n{story}\n" if story else "")
         + f"(reason: {trouble.reason.key}, job: {record.job})\n"
     )

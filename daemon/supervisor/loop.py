@@ -223,7 +223,13 @@ class Supervisor:
             self._queue.appendleft(_Queued(record, 0.0))
             raise
         self._running[record.job] = record
-        log.info(Event.JOB_STARTED, job=record.job, attempt=record.attempts, pid=worker.process.pid)
+        log.info(
+            Event.JOB_STARTED,
+            job=record.job,
+            picture=record.picture.path,
+            attempt=record.attempts,
+            pid=worker.process.pid,
+        )
         self._crew.hand_out(worker, Job(job=record.job, task=record.task, role=record.role))
 
     def _listen(self, worker: Worker) -> None:

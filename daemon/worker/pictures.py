@@ -159,7 +159,12 @@ def decode(path: Path, role: str, max_pixels: int) -> Decoded:
 
 
 def _decode(data: bytes, kind: str, role: str, max_pixels: int) -> Decoded:
-    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        if kind == "TIFF":
+            _refuse_unknown_depth(data, role)
+        raise
     form = image.format or kind
     width, height = image.size
     if width * height > max_pixels:
@@ -221,6 +226,19 @@ def _refuse_unwritten(image: TiffImagePlugin.TiffImageFile, data: bytes, role: s
     is_compressed = image.tag_v2.get(TiffImagePlugin.COMPRESSION, 1) != 1
     if is_compressed and signatures.has_unwritten_blocks(data):
         raise Trouble("incomplete", role=role, detail="a part of it is still zeros")
+
+
+def _refuse_unknown_depth(data: bytes, role: str) -> None:
+    """Tell a TIFF of a depth that Pillow does not know, such as doubles, from a damaged one."""
+    file = io.BytesIO(data)
+    tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+    file.seek(tags.next)
+    tags.load(file)
+    bits = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
+    if bits > 8 and role == "picture":
+        raise Trouble("deep_colour", mode=f"TIFF, {bits} bits")
+    if bits > 8:
+        raise Trouble("colour_space", role=role, mode=f"TIFF of {bits} bits a channel")
 
 
 def _refuse_deep_planes(image: TiffImagePlugin.TiffImageFile, role: str) -> None:

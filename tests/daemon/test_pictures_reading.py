@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from samples import FORMATS_AND_MODES, HEIGHT, WIDTH, Folder
 
 from daemon.reasons import Kind, Trouble
-from daemon.worker import signatures
+from daemon.worker import pictures, signatures
 
 KEPT_MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA"}
 TURNABLE: dict[str, dict[str, Any]] = {
@@ -458,3 +458,13 @@ def test_damaged_file_is_never_more_than_a_trouble_however_often(
 )
 def test_any_bytes_are_never_more_than_a_trouble(tmp_path: Path, start: bytes, rest: bytes) -> None:
     read_damaged(Folder(tmp_path), start + rest)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint32"])
+def test_tiff_of_a_depth_that_pillow_does_not_know_is_refused_not_waited_for(
+    tmp_path: Path, dtype: str
+) -> None:
+    tifffile.imwrite(tmp_path / "deep.tif", np.zeros((40, 50, 3), dtype), photometric="rgb")
+    with pytest.raises(Trouble) as met:
+        pictures.read_picture(tmp_path / "deep.tif", 10**6)
+    assert met.value.reason.key == "deep_colour"
