@@ -75,7 +75,10 @@ def _work(settings: Settings, *, once: bool) -> int:
 
 def _should_have_been_done(reason: str) -> bool:
     """Whether a file that waits for this reason belongs to a complete pair."""
-    return reason in ("no_model", "incomplete", "unreadable", "empty")
+    return reason in {
+        *("no_model", "incomplete", "unreadable", "empty"),
+        *("permission", "other_filesystem"),
+    }
 
 
 def _check(settings: Settings) -> int:

@@ -4,10 +4,11 @@ One line an event, for people or as JSON. docs/log.md lists the names with what 
 keeps the two equal. Values are escaped: a file name can't forge a line.
 """
 
+import contextlib
 import logging
 import sys
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TextIO, cast
 
 import structlog
 
@@ -31,6 +32,7 @@ class Event(StrEnum):
     JOB_FAILED = "job_failed"
     JOB_TRIED = "job_tried"
     JOB_RECOVERED = "job_recovered"
+    JOB_STUCK = "job_stuck"
     STRAY_SET_ASIDE = "stray_set_aside"
     NOTE = "note"
     QUEUE_HELD = "queue_held"
@@ -47,9 +49,10 @@ LogFormat = Literal["auto", "json", "text"]
 
 def configure(log_format: LogFormat, level: str) -> None:
     """Send the log to standard error; `auto` writes for people where that is a terminal."""
-    as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    as_text = log_format == "text" or (log_format == "auto" and is_terminal)
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+        structlog.dev.ConsoleRenderer(colors=is_terminal, pad_event_to=0)
         if as_text
         else structlog.processors.JSONRenderer(ensure_ascii=True)
     )
@@ -65,9 +68,21 @@ def configure(log_format: LogFormat, level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Log())),
         cache_logger_on_first_use=False,
     )
+
+
+class _Log:
+    """Standard error, whose own troubles (a full disk, a reader that left) end no daemon."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()
 
 
 def _printable(

@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         description="auto (every GPU there is, else the CPU), cpu, cuda, or cuda:0,cuda:1.",
     )
     threads: int | None = Field(
-        default=None, ge=1, description="CPU threads for a network. All cores unless set."
+        default=None, ge=1, le=1024, description="CPU threads for a network. All cores unless set."
     )
 
     quiet_period_s: float | None = Field(
@@ -317,7 +317,7 @@ def shown_default(name: str) -> str:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{file}: can't be read ({error.strerror}).") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

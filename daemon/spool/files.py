@@ -10,6 +10,7 @@ import filecmp
 import hashlib
 import os
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -139,10 +140,26 @@ def make_folders(root: Path, folder: str, ownership: Ownership) -> Path:
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
+            if not path.is_dir():  # a file, or a link to nowhere
+                raise NotADirectoryError(
+                    errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)
+                ) from None
             continue
         own_folder(path, ownership)
         sync_folder(path.parent)
     return path
+
+
+def require_private(path: Path) -> None:
+    """Raise `PermissionError` unless this is a folder of ours that nobody else can write to.
+
+    What lies in it decides what is moved where, and in an open inbox anyone can make a folder.
+    """
+    about = path.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "it belongs to somebody else; remove it", str(path))
+    if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EPERM, "others can write to it; run chmod 700", str(path))
 
 
 def own_folder(path: Path, ownership: Ownership) -> None:
@@ -233,4 +250,7 @@ def _own(fd: int, path: object, ownership: Ownership, mode: int) -> None:
         except PermissionError as error:
             # A result with the wrong owner is better than none.
             log.warning(Event.OWNER_NOT_SET, path=str(path), why=error.strerror, uid=uid, gid=gid)
-    os.fchmod(fd, mode)
+    try:
+        os.fchmod(fd, mode)
+    except PermissionError as error:  # a file system without modes
+        log.warning(Event.OWNER_NOT_SET, path=str(path), why=error.strerror, mode=f"{mode:o}")

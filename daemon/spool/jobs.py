@@ -237,7 +237,7 @@ def load(spool: Spool, job: str) -> Record:
     """Read a job's record. Raises `OSError`, or `ValueError` for a record that is none of ours."""
     try:
         data: dict[str, Any] = json.loads((spool.folder(job) / RECORD).read_text("ascii"))
-        return Record(
+        record = Record(
             **{
                 **data,
                 "state": State(data["state"]),
@@ -250,6 +250,22 @@ def load(spool: Spool, job: str) -> Record:
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"no job record: {error!r}") from None
+    _require_inside(record, job)
+    return record
+
+
+def _require_inside(record: Record, job: str) -> None:
+    """Raise `ValueError` for a record that names another job, or anything outside the spool."""
+    paths = [original.path for original in record.originals]
+    paths += [output.target for output in record.outputs]
+    held = [output.held for output in record.outputs]
+    if (
+        record.job != job
+        or [original.held for original in record.originals] != ["picture", "companion"]
+        or not all(name.isalpha() for name in held)
+        or any(path.startswith("/") or ".." in path.split("/") for path in paths)
+    ):
+        raise ValueError(f"the record of {job} names what is not its own")
 
 
 def _decide_to_fail(spool: Spool, record: Record, trouble: Trouble) -> Record:
@@ -378,13 +394,20 @@ def _return_originals(spool: Spool, record: Record) -> None:
     for original in record.originals:
         if not os.path.lexists(folder / original.held):
             continue
-        parent = os.path.dirname(original.path)  # noqa: PTH120
-        files.make_folders(spool.inbox, parent, spool.ownership)
+        held, target = folder / original.held, spool.inbox / original.path
         try:
-            files.rename(folder / original.held, spool.inbox / original.path)
+            files.make_folders(spool.inbox, os.path.dirname(original.path), spool.ownership)  # noqa: PTH120
+            files.rename(held, target)
+            files.sync_folder(target.parent)
         except FileExistsError:
-            taken = True
-        files.sync_folder(spool.inbox / parent)
+            if held.samefile(target):  # a rename by link and unlink that was cut short
+                files.remove_file(held)
+            else:
+                taken = True
+        except OSError as error:
+            if error.errno not in _UNPLACEABLE:
+                raise
+            taken = True  # its folder's name has become a file's
     if taken:
         fail(spool, record, Trouble("superseded"))
     else:
@@ -429,13 +452,16 @@ def _write_reason(spool: Spool, record: Record, report: Report) -> None:
         + (f"What happened:\n{story}\n" if story else "")
         + f"(reason: {trouble.reason.key}, job: {record.job})\n"
     )
+    content = text.encode("utf-8", "backslashreplace")
     folder, name = os.path.split(paths[0])
-    files.make_folders(spool.failed, folder, spool.ownership)
-    files.write_durably(
-        spool.failed / folder / _fit(name, ".reason.txt"),
-        text.encode("utf-8", "backslashreplace"),
-        spool.ownership,
-    )
+    try:
+        parent = files.make_folders(spool.failed, folder, spool.ownership)
+        files.write_durably(parent / _fit(name, ".reason.txt"), content, spool.ownership)
+    except OSError as error:
+        if error.errno not in _UNPLACEABLE:
+            raise
+        parent = files.make_folders(spool.failed, f"{UNPLACED}/{record.job}", spool.ownership)
+        files.write_durably(parent / "picture.reason.txt", content, spool.ownership)
 
 
 def _forget(spool: Spool, record: Record) -> None:

@@ -84,6 +84,7 @@ def open_spool(settings: Settings) -> Spool:
 
 def _work_beside(inbox: Path, work: Path) -> Path:
     """`work`, or a hidden folder in the inbox where a rename can't reach `work`."""
+    files.require_private(work)
     try:
         files.probe_rename(inbox, work)
     except OSError as error:
@@ -92,6 +93,7 @@ def _work_beside(inbox: Path, work: Path) -> Path:
     else:
         return work
     hidden = files.make_folders(inbox, HIDDEN_WORK, files.PRIVATE)
+    files.require_private(hidden)
     log.info(Event.WORK_FOLDER_MOVED, work=str(hidden), why="the inbox is on another file system")
     return hidden
 

@@ -17,31 +17,43 @@ log = structlog.get_logger()
 _STRAYS: Final = "stray"
 
 
-def recover(spool: Spool, except_for: frozenset[str] = frozenset()) -> list[Record]:
+def recover(
+    spool: Spool, except_for: frozenset[str] = frozenset()
+) -> tuple[list[Record], OSError | Trouble | None]:
     """Settle every job in work/ but the named ones; returns those that are to be run, oldest first.
 
     A job folder without a record is either empty of originals, and goes, or was tampered with:
-    then what it holds is set aside in failed/stray, never deleted. Raises `OSError` or a `WORLD`
-    trouble at the first job that can't be settled; calling again goes on from there.
+    then what it holds is set aside in failed/stray, never deleted.
+
+    Also returns what kept a job from being settled, if anything did: the others are settled all the
+    same, and calling again goes on from there.
     """
-    to_run = []
+    to_run: list[Record] = []
+    stuck: OSError | Trouble | None = None
     for job in sorted(os.listdir(spool.work)):
         folder = spool.folder(job)
         if job in except_for or job.startswith(".") or not folder.is_dir() or folder.is_symlink():
             continue
-        if not (folder / RECORD).exists():
-            _clear_away(spool, folder)
-            continue
         try:
-            record = load(spool, job)
-        except ValueError:
-            _clear_away(spool, folder)
-            continue
-        log.info(Event.JOB_RECOVERED, job=job, state=record.state, picture=record.picture.path)
-        unfinished = settle(spool, record)
-        if unfinished:
-            to_run.append(unfinished)
-    return to_run
+            unfinished = _recover_job(spool, job)
+        except (OSError, Trouble) as error:
+            stuck = stuck or error
+        else:
+            to_run += [unfinished] if unfinished else []
+    return to_run, stuck
+
+
+def _recover_job(spool: Spool, job: str) -> Record | None:
+    if not (spool.folder(job) / RECORD).exists():
+        _clear_away(spool, spool.folder(job))
+        return None
+    try:
+        record = load(spool, job)
+    except ValueError:
+        _clear_away(spool, spool.folder(job))
+        return None
+    log.info(Event.JOB_RECOVERED, job=job, state=record.state, picture=record.picture.path)
+    return settle(spool, record)
 
 
 def _clear_away(spool: Spool, folder: Path) -> None:

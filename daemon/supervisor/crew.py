@@ -84,6 +84,7 @@ def start_worker(
         stdout=subprocess.PIPE,
         pass_fds=inherit,
         env=environment,
+        cwd="/",  # the folder we were started in may be gone one day
         process_group=0,  # a Ctrl-C at the terminal is the supervisor's to hear
     )
     orders = Orders(

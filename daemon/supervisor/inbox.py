@@ -17,7 +17,7 @@ from daemon.intake.hints import Hints, filesystem_of, hears_events
 from daemon.intake.pairing import Pair, Pairing, Task, Waiting, pair_up
 from daemon.intake.quiet import IncompleteBook, QuietBook
 from daemon.intake.scan import Scan, scan
-from daemon.reasons import Report, Trouble
+from daemon.reasons import Report, Trouble, world_trouble
 from daemon.settings import Settings
 
 log = structlog.get_logger()
@@ -36,6 +36,10 @@ _WATCH_ADVICE: Final = {
     errno.ENOSPC: "raise fs.inotify.max_user_watches; until then the scan finds all",
     errno.EMFILE: "raise fs.inotify.max_user_instances; until then the scan finds all",
 }
+
+
+# What a claim meets in a sub-folder of another user, or in one that is a mount of its own.
+_OF_ONE_FOLDER: Final = {errno.EACCES, errno.EPERM, errno.EXDEV}
 
 
 class Inbox:
@@ -113,6 +117,17 @@ class Inbox:
                 return pair
             self._unreadable[unreadable.path] = unreadable
         return None
+
+    def set_aside(self, pair: Pair, error: OSError) -> bool:
+        """Let a pair wait that can't be claimed for a reason of its own folder's.
+
+        False where the reason is the inbox's or the work folder's, and so everybody's.
+        """
+        if error.errno not in _OF_ONE_FOLDER or "/" not in pair.picture.path + pair.companion.path:
+            return False
+        report = Report.of(world_trouble(error, pair.picture.path))
+        self._unreadable[pair.picture.path] = Waiting(pair.picture.path, report)
+        return True
 
     def ready_since(self) -> float | None:
         """Since when the pair that `take` would give has been ready."""

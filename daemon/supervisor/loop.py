@@ -39,6 +39,8 @@ LONGEST_HOLD_S: Final = 60.0
 _ONCE_TRIES: Final = 5
 # The loop turns at least this often, so that the service manager's watchdog hears of it.
 _LONGEST_SLEEP_S: Final = 5.0
+# How soon `once` notices that nothing is left.
+_ONCE_SLEEP_S: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class Supervisor:
     _running: dict[str, Record] = field(default_factory=dict)
     _forgiven: set[str] = field(default_factory=set)
     _hold: _Hold | None = None
+    _settle_again_at: float = float("inf")
+    _stuck: Trouble | None = None
     _done: int = 0
     _failed: list[tuple[str, str]] = field(default_factory=list)
     _stop_at: float | None = None
@@ -138,7 +142,7 @@ class Supervisor:
             self._done,
             tuple(self._failed),
             tuple(self._inbox.waiting()),
-            self._hold.trouble if self._hold else None,
+            self._hold.trouble if self._hold else self._stuck,
             self._stop_at is not None,
         )
 
@@ -180,6 +184,7 @@ class Supervisor:
         try:
             if self._hold is not None:
                 self._hold.until = self.clock() + self._hold.pause_s
+            if self._hold is not None or self.clock() >= self._settle_again_at:
                 self._recover_unfinished()
             for worker in self._crew.workers:
                 record = self._next_record() if worker.is_idle else None
@@ -192,7 +197,7 @@ class Supervisor:
         except OSError as error:
             self._hold_for(world_trouble(error))
         else:
-            if not self._running:
+            if not self._running and self._stuck is None:
                 self._release()
 
     def _next_record(self) -> Record | None:
@@ -204,7 +209,12 @@ class Supervisor:
             pair = self._inbox.take()
             if pair is None:
                 return self._queue.popleft().record if self._queue else None
-            record = jobs.claim_pair(self.spool, pair)
+            try:
+                record = jobs.claim_pair(self.spool, pair)
+            except OSError as error:
+                if not self._inbox.set_aside(pair, error):
+                    raise
+                continue
             if record is not None:
                 log.info(
                     Event.PAIR_CLAIMED,
@@ -369,7 +379,11 @@ class Supervisor:
 
     def _recover_unfinished(self) -> None:
         known = frozenset(self._running) | {queued.record.job for queued in self._queue}
-        for record in recover(self.spool, except_for=known):
+        to_run, stuck = recover(self.spool, except_for=known)
+        # One job that can't be settled keeps nobody else from being served.
+        self._settle_again_at = self.clock() + LONGEST_HOLD_S if stuck else float("inf")
+        self._note_stuck(stuck)
+        for record in to_run:
             if record.job in self._forgiven:
                 record = replace(record, attempts=record.attempts - 1)
             if record.attempts >= self.settings.max_attempts:
@@ -381,6 +395,21 @@ class Supervisor:
             else:
                 self._queue.append(_Queued(record, 0.0))
         self._forgiven.clear()
+
+    def _note_stuck(self, stuck: OSError | Trouble | None) -> None:
+        before = self._stuck
+        self._stuck = world_trouble(stuck) if isinstance(stuck, OSError) else stuck
+        if self._stuck is None:
+            return
+        if before is None or before.sentence != self._stuck.sentence:
+            log.error(
+                Event.JOB_STUCK,
+                reason=self._stuck.reason.key,
+                says=self._stuck.sentence,
+                advice=self._stuck.advice,
+            )
+        if self._hold is not None or not self._looked:
+            self._hold_for(self._stuck)
 
     def _forgive_running(self) -> None:
         """Jobs cut short by a polite stop are not to blame: take their attempt back."""
@@ -446,10 +475,12 @@ class Supervisor:
     def _sleep_s(self) -> float:
         now = self.clock()
         until = [now + _LONGEST_SLEEP_S, self._crew.due()]
+        if self.until_idle and not self._running:
+            until.append(now + _ONCE_SLEEP_S)
         if self._stop_at is not None:
             until.append(self._stop_at)
         else:
-            until.append(self._inbox.next_look)
+            until += [self._inbox.next_look, self._settle_again_at]
             if self._hold is not None:
                 until.append(self._hold.until)
         return max(0.0, min(until) - now)

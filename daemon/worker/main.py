@@ -124,6 +124,8 @@ def _estimate_foreground(picture: Pixels, alpha: Pixels) -> Pixels:
 
     Multi-level estimation (Germer et al. 2020, arXiv 2006.14970), by PyMatting.
     """
+    if alpha.size == 1:  # no neighbour to estimate from
+        return picture
     # Imported here: it compiles itself, and who only fills holes should not wait for it.
     from pymatting.foreground.estimate_foreground_ml import estimate_foreground_ml
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_jobs import MASK, PICTURE, RESULT, drop, produce, tree
+from test_jobs import MASK, PICTURE, RESULT, drop, produce, recover, tree
 
 from daemon.reasons import Trouble
 from daemon.settings import Settings
 from daemon.spool import files, jobs
 from daemon.spool.layout import Spool, open_spool
-from daemon.spool.recovery import recover
 
 CHANGING = ("open", "replace", "rename", "link", "unlink", "fsync", "fchmod", "mkdir", "rmdir")
 

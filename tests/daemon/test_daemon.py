@@ -425,3 +425,42 @@ def test_once_that_is_interrupted_is_no_success(site: Site) -> None:
     once.communicate(timeout=60)
     assert once.returncode == 1
     assert len(site.files("outbox") + site.files("inbox")) == 2 + 6
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_pairs_on_a_mount_of_their_own_keep_no_others_waiting(site: Site, start: Start) -> None:
+    nested = site.inbox / "nested"
+    nested.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(nested)], check=True)
+    try:
+        for number in range(4):
+            save(photo(), nested / f"{number}.png")
+            save(hole(), nested / f"{number}_mask.png")
+        daemon = start(site)
+        daemon.wait_for("worker_started")
+        for number in range(2):
+            save(photo(), site.inbox / f"later {number}.png")
+            save(hole(), site.inbox / f"later {number}_mask.png")
+        daemon.wait_for("job_finished", times=2)
+        assert not daemon.seen("queue_held")
+        assert len(list(nested.iterdir())) == 8
+        daemon.stop()
+        done = site.once()
+        assert done.returncode == 1
+        assert "lies on another file system" in done.stdout
+    finally:
+        subprocess.run(["umount", str(nested)], check=True)
+
+
+def test_a_log_that_nobody_can_take_ends_no_daemon(site: Site) -> None:
+    with Path("/dev/full").open("w") as full:
+        daemon = subprocess.Popen(site.command("run"), env=site.variables(), stderr=full)
+    save(photo(), site.inbox / "cat.png")
+    save(hole(), site.inbox / "cat_mask.png")
+    deadline = time.monotonic() + 60
+    while site.files("outbox") != ["cat.log", "cat.png"]:
+        assert daemon.poll() is None, "the daemon has ended"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    daemon.terminate()
+    assert daemon.wait(timeout=60) == 0

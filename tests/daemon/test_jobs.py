@@ -9,10 +9,10 @@ import pytest
 from daemon.intake.pairing import Pair, pair_up
 from daemon.intake.scan import scan
 from daemon.reasons import Report, Trouble
-from daemon.spool import files, jobs
+from daemon.settings import Settings
+from daemon.spool import files, jobs, recovery
 from daemon.spool.jobs import Record, State
-from daemon.spool.layout import Spool
-from daemon.spool.recovery import recover
+from daemon.spool.layout import Spool, open_spool
 
 PICTURE, MASK, RESULT = b"the picture", b"the mask", b"the result"
 
@@ -25,6 +25,13 @@ def drop(spool: Spool, name: str = "cat") -> Pair:
     path.with_name(path.name + "_mask.png").write_bytes(MASK)
     pairs = pair_up(scan(spool.inbox).pictures).pairs
     return next(pair for pair in pairs if pair.picture.path == f"{name}.jpg")
+
+
+def recover(spool: Spool) -> list[Record]:
+    """Settle everything; nothing may be stuck."""
+    to_run, stuck = recovery.recover(spool)
+    assert stuck is None
+    return to_run
 
 
 def claim(spool: Spool, name: str = "cat") -> Record:
@@ -330,3 +337,79 @@ def test_nothing_is_written_into_an_empty_mount_point(spool: Spool) -> None:
     assert tree(spool.outbox) == {}
     recover(spool)  # the disk is back
     assert set(tree(spool.outbox)) == {"cat.png", "cat.log"}
+
+
+def test_one_job_that_is_stuck_keeps_no_other_from_being_settled(spool: Spool) -> None:
+    for name in ("one", "two"):
+        saved(spool, claim(spool, name), state=State.FAILED, report=Report("vanished"))
+    first = sorted(p.name for p in spool.work.iterdir() if p.is_dir())[0]
+    (spool.folder(first) / "record.json").rename(spool.folder(first) / "kept")
+    (spool.folder(first) / "record.json").mkdir()  # reading it fails, as on a bad disk
+    _, stuck = recovery.recover(spool)
+    assert isinstance(stuck, OSError)
+    assert len(tree(spool.failed)) == 3
+    (spool.folder(first) / "record.json").rmdir()
+    (spool.folder(first) / "kept").rename(spool.folder(first) / "record.json")
+    assert recover(spool) == []
+    assert len(tree(spool.failed)) == 6
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/cron.d/evil", "../../evil", "a/../../evil"], ids=["absolute", "up", "inside up"]
+)
+def test_a_record_that_names_a_place_outside_the_spool_is_no_record(
+    spool: Spool, path: str
+) -> None:
+    record = claim(spool)
+    saved(spool, record, picture=replace(record.picture, path=path), state=State.ARCHIVE)
+    with pytest.raises(ValueError, match="not its own"):
+        jobs.load(spool, record.job)
+    assert recover(spool) == []
+    assert PICTURE in tree(spool.failed).values()  # set aside, as any stray
+
+
+def test_a_reason_whose_place_is_taken_by_a_folder_is_put_elsewhere(spool: Spool) -> None:
+    (spool.failed / "cat.jpg.reason.txt").mkdir()
+    record = claim(spool)
+    jobs.fail(spool, record, Trouble("mask_covers_everything"))
+    assert f"unplaced/{record.job}/picture.reason.txt" in tree(spool.failed)
+    assert tree(spool.work) == {}
+
+
+def test_a_pair_whose_folder_became_a_file_is_not_stuck(spool: Spool) -> None:
+    record = claim(spool, "d/cat")
+    (spool.inbox / "d").rmdir()
+    (spool.inbox / "d").write_bytes(b"")
+    jobs.give_back(spool, record)
+    assert tree(spool.failed)["d/cat.jpg"] == PICTURE
+    assert tree(spool.work) == {}
+
+
+def test_a_link_to_nowhere_in_the_outbox_is_not_stuck(spool: Spool) -> None:
+    (spool.outbox / "d").symlink_to("/nowhere")
+    record = claim(spool, "d/cat")
+    ended = jobs.publish_result(spool, record, produce(spool, record), "")
+    assert ended.state is State.FAILED
+    assert tree(spool.work) == {}
+
+
+def test_a_give_back_cut_short_between_link_and_unlink_is_completed(spool: Spool) -> None:
+    record = saved(spool, claim(spool), state=State.INBOX)
+    os.link(spool.folder(record.job) / "in" / "picture", spool.inbox / "cat.jpg")
+    assert recover(spool) == []
+    assert tree(spool.inbox) == {"cat.jpg": PICTURE, "cat_mask.png": MASK}
+    assert tree(spool.failed) == {}
+
+
+@pytest.mark.parametrize("spoil", ["link", "mode"])
+def test_a_work_folder_that_others_made_or_can_write_is_refused(tmp_path: Path, spoil: str) -> None:
+    root = tmp_path / "open"
+    root.mkdir()
+    if spoil == "link":
+        (tmp_path / "elsewhere").mkdir()
+        (root / "work").symlink_to(tmp_path / "elsewhere")
+    else:
+        (root / "work").mkdir()
+        (root / "work").chmod(0o777)
+    with pytest.raises(PermissionError):
+        open_spool(Settings(spool=root))
