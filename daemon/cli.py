@@ -13,7 +13,7 @@ from pathlib import Path
 
 from daemon import __version__
 from daemon.artifact import ArtifactError
-from daemon.events import configure
+from daemon.events import configure, let_go
 from daemon.people.check import check, model_manifest
 from daemon.people.progress import print_summary, progress_bar
 from daemon.reasons import world_trouble
@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SpoolInUseError as error:
         print(f"retouchd: {error}", file=sys.stderr)
         return FAILED
+    finally:
+        let_go()
 
 
 def _work(settings: Settings, *, once: bool) -> int:

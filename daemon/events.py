@@ -6,6 +6,7 @@ keeps the two equal. Values are escaped: a file name can't forge a line.
 
 import contextlib
 import logging
+import os
 import sys
 from enum import StrEnum
 from typing import Literal, TextIO, cast
@@ -71,6 +72,15 @@ def configure(log_format: LogFormat, level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Log())),
         cache_logger_on_first_use=False,
     )
+
+
+def let_go() -> None:
+    """Before the process ends: what the log could not take must not become its exit status."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 class _Log:
