@@ -269,6 +269,10 @@ class Settings(BaseSettings):
         }
         return {task: path.absolute() for task, path in both.items() if path}
 
+    def devices(self) -> list[str]:
+        """The devices to use, by torch's names, or `auto` alone."""
+        return ["cuda:0"] if self.device == "cuda" else self.device.split(",")
+
     def uid(self) -> int | None:
         """The owner of results as a number, or None to leave it."""
         if self.user is None or self.user.isdigit():

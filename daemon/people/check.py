@@ -134,11 +134,8 @@ def _check_model(task: str, path: Path) -> Finding:
 
 
 def _check_worker(settings: Settings) -> Finding:
-    device = settings.device.split(",")[0]
     try:
-        process = start_worker(
-            settings, settings.folders()["work"], "cuda:0" if device == "cuda" else device, []
-        )
+        process = start_worker(settings, settings.folders()["work"], settings.devices()[0], [])
     except OSError as error:
         return Finding("device", False, f"no worker can be started ({error.strerror})")
     assert process.stdin is not None and process.stdout is not None  # noqa: S101 - pipes

@@ -140,7 +140,7 @@ class Crew:
         self._clock = clock
         self._pause_s = FIRST_PAUSE_S
         self._next_start = 0.0
-        self._wanted = ["cuda:0"] if settings.device == "cuda" else settings.device.split(",")
+        self._wanted = settings.devices()
         self.workers: list[Worker] = []
         self.refusal: str | None = None
 

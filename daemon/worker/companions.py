@@ -90,8 +90,6 @@ def _values(decoded: Decoded, role: str, picture: Picture) -> tuple[NDArray[np.u
     if image.mode.startswith("I"):
         plane = np.asarray(image).astype(np.int64).clip(0, WHITE_16_BITS)
         return plane.astype(np.uint16), WHITE_16_BITS
-    if image.mode == "LAB":
-        raise Trouble("colour_space", role=role, mode="Lab")
     if image.mode == "F":
         raise Trouble("colour_space", role=role, mode="floating point")
     with damage_is_trouble(role, decoded.read.format):

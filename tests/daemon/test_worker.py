@@ -20,6 +20,7 @@ import torch
 from driver import PATIENCE_S, REPOSITORY
 from PIL import Image
 
+from daemon.worker import main
 from daemon.worker.protocol import Done, Hello, Job, Orders, Problem, from_worker, line
 
 PHOTO = np.asarray(samples.photo())
@@ -375,3 +376,8 @@ def slow_model(folder: Path) -> Path:
     torch.jit.save(scripted, path, _extra_files={"manifest.json": json.dumps(manifest)})
     path.chmod(0o644)
     return path
+
+
+def test_cutout_of_a_single_pixel_keeps_its_colour() -> None:
+    pixel = np.array([[[1, 2, 3]]], np.uint8)
+    assert (main._estimate_foreground(pixel, np.array([[100]], np.uint8)) == pixel).all()
