@@ -103,7 +103,7 @@ REASONS: Final = _listed(
         "companion_missing",
         Kind.WAIT,
         "the picture waits for its mask or trimap.",
-        "Put {stem}_mask.png (to retouch) or {stem}_trimap.png (to cut out) beside it.",
+        "Put {stem}_mask.png (to {purpose}) or {stem}_trimap.png (to cut out) beside it.",
     ),
     Reason(
         "picture_missing",
@@ -221,6 +221,13 @@ REASONS: Final = _listed(
         "the mask marks the whole picture as a hole, so nothing is left to fill it from.",
         "White marks what is to be replaced. If the mask is inverted, invert it and drop both "
         "again.",
+    ),
+    Reason(
+        "mask_without_edge",
+        Kind.FILE,
+        "the mask is nowhere {shade}, so it has no edge along which a trimap could be made.",
+        "In this folder white marks the subject and black what is around it. Paint both, and drop "
+        "picture and mask again.",
     ),
     Reason(
         "cannot_encode",

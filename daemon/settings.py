@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -52,6 +54,38 @@ def _octal(value: object) -> object:
 Mode = Annotated[int, BeforeValidator(_octal)]
 
 
+def _folders_below(value: object) -> object:
+    """`"portraits, shop/products"`, or a list of such paths, as paths without `./` and `//`."""
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",")] if value.strip() else []
+    if not isinstance(value, list | tuple):
+        raise ValueError("should be folders, as in portraits, shop/products, or a list of them")
+    return tuple(_below(name) if isinstance(name, str) else name for name in value)
+
+
+def _below(name: str) -> str:
+    parts = name.split("/")
+    if not name:
+        raise ValueError("holds an empty name; for the whole inbox write . (a dot)")
+    if name.startswith("/") or parts[0] == "~":
+        raise ValueError(f"{name!r} should be a path as seen from the inbox, such as portraits")
+    if ".." in parts:
+        raise ValueError(f"{name!r} leads out of the inbox by its ..; leave that out")
+    if "\0" in name:
+        raise ValueError("holds a zero byte, which no path can")
+    return "/".join(part for part in parts if part not in ("", ".")) or "."
+
+
+FoldersBelow = Annotated[tuple[str, ...], BeforeValidator(_folders_below)]
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, where a list is written with commas and not as JSON."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002
+        return value
+
+
 class Settings(BaseSettings):
     """All settings. The descriptions are printed by --help and in docs/settings.md."""
 
@@ -80,6 +114,17 @@ class Settings(BaseSettings):
     )
     matting_model: Path | None = Field(
         default=None, description="Artifact that cuts out along a trimap."
+    )
+    matting_folders: FoldersBelow = Field(
+        default=(),
+        description="Folders in the inbox where a mask means cut out: its trimap is made from it.",
+    )
+    trimap_band_percent: float = Field(
+        default=2,
+        gt=0,
+        le=25,
+        description="Unknown band on either side of such a mask's edge, in percent of the "
+        "picture's shorter side.",
     )
     device: str = Field(
         default="auto",
@@ -144,7 +189,7 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -154,7 +199,7 @@ class Settings(BaseSettings):
         # The first source wins: command line, environment, file.
         return (
             InitSettingsSource(settings_cls, values),
-            env_settings,
+            _Environment(settings_cls),
             InitSettingsSource(settings_cls, from_file),
         )
 
@@ -316,7 +361,7 @@ def shown_default(name: str) -> str:
         return f"{default:04o}"
     if isinstance(default, bool):
         return "true" if default else "false"
-    return "" if default is None else str(default)
+    return "" if default in (None, ()) else str(default)
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""Which names in an inbox can be pictures, and which never are.
+"""Which names in an inbox can be pictures, which never are, and which are the same to us.
 
 The junk is what uploaders, shares and desktops leave beside the pictures: it is neither touched
 nor reported.
 """
 
 import re
+import unicodedata
 from typing import Final
 
 PICTURE_SUFFIXES: Final = frozenset(
@@ -45,3 +46,10 @@ def split_suffix(name: str) -> tuple[str, str]:
     """`("cat", ".JPG")` for `cat.JPG`. A name without a dot has no suffix, nor has `.cat`."""
     stem, dot, suffix = name.rpartition(".")
     return (stem, dot + suffix) if stem else (name, "")
+
+
+def folded(text: str) -> str:
+    """One form for all spellings: macOS decomposes names (NFD), Windows ignores case."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())

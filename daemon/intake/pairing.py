@@ -7,25 +7,24 @@ Two layouts, freely mixed:
 - parallel trees: `shoot/images/day 1/cat.jpg` with `shoot/masks/day 1/cat.png` or `trimaps`.
 
 Suffixes may differ, case and Unicode form too. A pair is a pair only where each is the other's sole
-candidate; nothing is ever guessed. The companion decides the task.
+candidate; nothing is ever guessed. The companion decides the task; only in a matting folder, which
+a setting names, a mask means cutting out as well.
 """
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
-from daemon.intake.names import split_suffix
+from daemon.intake.matting import NO_FOLDERS, MattingFolders
+from daemon.intake.names import folded, split_suffix
 from daemon.intake.scan import Entry
 from daemon.reasons import Report, Trouble
 
 Role = Literal["mask", "trimap"]
 Task = Literal["inpaint", "matting"]
-
-TASK_OF: Final[dict[Role, Task]] = {"mask": "inpaint", "trimap": "matting"}
 
 _COMPANION_STEM: Final = re.compile(
     r"(.+)[_.\-](mask|trimap)", re.ASCII | re.IGNORECASE | re.DOTALL
@@ -46,12 +45,9 @@ class Pair:
     picture: Entry
     companion: Entry
     role: Role
+    task: Task
     picture_tail: str
     companion_tail: str
-
-    @property
-    def task(self) -> Task:
-        return TASK_OF[self.role]
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,12 @@ class _Reading(NamedTuple):
     base: str
 
 
-def pair_up(entries: Iterable[Entry]) -> Pairing:
+def makes_trimap(task: Task, role: Role) -> bool:
+    """Whether the trimap that a task needs is to be made from a mask."""
+    return task == "matting" and role == "mask"
+
+
+def pair_up(entries: Iterable[Entry], matting_folders: MattingFolders = NO_FOLDERS) -> Pairing:
     """Find the pairs among the files of one scan. Pure: only names are looked at."""
     files = {entry.path: entry for entry in entries}
     pictures: defaultdict[_Key, list[str]] = defaultdict(list)
@@ -102,27 +103,35 @@ def pair_up(entries: Iterable[Entry]) -> Pairing:
                     neighbours[picture].add(path)
                     readings.setdefault((picture, path), reading)
     pairs = [
-        _pair(files[picture], files[companion], reading)
+        _pair(files[picture], files[companion], reading, matting_folders)
         for (picture, companion), reading in readings.items()
         if len(neighbours[picture]) == 1 and len(neighbours[companion]) == 1
     ]
     paired = {path for pair in pairs for path in (pair.picture.path, pair.companion.path)}
     waiting = [
-        Waiting(path, _why_waiting(path, neighbours)) for path in files if path not in paired
+        Waiting(path, _why_waiting(path, neighbours, matting_folders))
+        for path in files
+        if path not in paired
     ]
     return Pairing(tuple(pairs), tuple(waiting))
 
 
-def _pair(picture: Entry, companion: Entry, reading: _Reading) -> Pair:
+def _pair(
+    picture: Entry, companion: Entry, reading: _Reading, matting_folders: MattingFolders
+) -> Pair:
     picture_name = _split_folder(picture.path)[1]
     companion_name = _split_folder(companion.path)[1]
     base = reading.base
-    if _same(base) == _same(picture_name):  # `cat.jpg.mask.png`: the common base is `cat`
+    if folded(base) == folded(picture_name):  # `cat.jpg.mask.png`: the common base is `cat`
         base = split_suffix(base)[0]
+    is_matting = reading.role == "trimap" or any(
+        matting_folders.hold(entry.path) for entry in (picture, companion)
+    )
     return Pair(
         picture,
         companion,
         reading.role,
+        "matting" if is_matting else "inpaint",
         split_suffix(picture_name)[1],
         companion_name[len(base) :],
     )
@@ -130,9 +139,9 @@ def _pair(picture: Entry, companion: Entry, reading: _Reading) -> Pair:
 
 def _picture_keys(path: str) -> Iterator[_Key]:
     folder, name = _split_folder(path)
-    stems = (_same(split_suffix(name)[0]), _same(name))
+    stems = (folded(split_suffix(name)[0]), folded(name))
     for stem in stems:
-        yield _Key("beside", _same(folder), stem)
+        yield _Key("beside", folded(folder), stem)
     tree = _tree(folder)
     if tree is not None and tree[1] is None:
         for stem in stems:
@@ -145,22 +154,26 @@ def _companion_readings(path: str) -> Iterator[_Reading]:
     marked = _COMPANION_STEM.fullmatch(stem)
     if marked:
         role = _role(marked[2])
-        yield _Reading(_Key("beside", _same(folder), _same(marked[1])), role, marked[1])
+        yield _Reading(_Key("beside", folded(folder), folded(marked[1])), role, marked[1])
     tree = _tree(folder)
     if tree is not None and tree[1] is not None:
-        yield _Reading(_Key("trees", tree[0], _same(stem)), tree[1], stem)
+        yield _Reading(_Key("trees", tree[0], folded(stem)), tree[1], stem)
         if marked and _role(marked[2]) == tree[1]:
-            yield _Reading(_Key("trees", tree[0], _same(marked[1])), tree[1], marked[1])
+            yield _Reading(_Key("trees", tree[0], folded(marked[1])), tree[1], marked[1])
 
 
-def _why_waiting(path: str, neighbours: Mapping[str, set[str]]) -> Report:
+def _why_waiting(
+    path: str, neighbours: Mapping[str, set[str]], matting_folders: MattingFolders
+) -> Report:
     folder, name = _split_folder(path)
     candidates = neighbours.get(path)
     if candidates:
         return Report.of(Trouble("ambiguous", files=_entangled(path, neighbours)))
     readings = list(_companion_readings(path))
     if not readings:
-        return Report.of(Trouble("companion_missing", stem=split_suffix(name)[0]))
+        purpose = "cut out" if matting_folders.hold(path) else "retouch"
+        stem = split_suffix(name)[0]
+        return Report.of(Trouble("companion_missing", stem=stem, purpose=purpose))
     reading = readings[-1]  # the one that a person is likeliest to have meant
     where = "beside it" if reading.key.layout == "beside" else f"into {_images_folder(folder)}"
     return Report.of(Trouble("picture_missing", role=reading.role, stem=reading.base, where=where))
@@ -177,7 +190,7 @@ def _entangled(path: str, neighbours: Mapping[str, set[str]]) -> str:
 def _images_folder(folder: str) -> str:
     """Where the pictures of a folder of masks or trimaps lie."""
     parts = folder.split("/")
-    at = max(i for i, part in enumerate(parts) if _same(part) in _TREES)
+    at = max(i for i, part in enumerate(parts) if folded(part) in _TREES)
     return "/".join([*parts[:at], "images", *parts[at + 1 :]])
 
 
@@ -193,16 +206,9 @@ def _split_folder(path: str) -> tuple[str, str]:
 @lru_cache(maxsize=4096)
 def _tree(folder: str) -> tuple[str, Role | None] | None:
     """The folder less its innermost tree name, and that tree's role; None outside trees."""
-    parts = _same(folder).split("/")
+    parts = folded(folder).split("/")
     for at in range(len(parts) - 1, -1, -1):
         if parts[at] in _TREES:
             # A star can't clash with a real folder: no single path component holds a slash.
             return "/".join([*parts[:at], "*/", *parts[at + 1 :]]), _TREES[parts[at]]
     return None
-
-
-def _same(text: str) -> str:
-    """One form for all spellings: macOS decomposes names (NFD), Windows ignores case."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())

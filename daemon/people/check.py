@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from daemon.artifact import ArtifactError, Manifest, read_manifest
 from daemon.intake.hints import filesystem_of, hears_events
+from daemon.intake.matting import MattingFolders
 from daemon.reasons import world_trouble
 from daemon.settings import Settings
 from daemon.spool import files
@@ -43,6 +44,8 @@ def check(settings: Settings) -> Iterator[Finding]:
     for name, path in settings.folders().items():
         yield _check_folder(name, path)
     yield _check_claim(settings)
+    if settings.matting_folders:
+        yield _check_matting_folders(settings)
     findings = [_check_model(task, path) for task, path in settings.models().items()]
     yield from findings
     if not findings:
@@ -124,6 +127,19 @@ def _check_claim(settings: Settings) -> Finding:
             "claim", True, "inbox and work are on different file systems: a hidden folder serves"
         )
     return Finding("claim", True, "a file moves from inbox to work in one step")
+
+
+def _check_matting_folders(settings: Settings) -> Finding:
+    folders = MattingFolders(settings.matting_folders)
+    missing = folders.missing(settings.folders()["inbox"])
+    says = f"masks in {', '.join(folders.names)} mean cut out" + (
+        f" (not in the inbox yet: {', '.join(missing)})" if missing else ""
+    )
+    if settings.matting_model is None:
+        says += "; they wait, as no matting_model is set. Export one and set it."
+        return Finding("matting_folders", False, says)
+    band = f"{settings.trimap_band_percent:g} % of the shorter side"
+    return Finding("matting_folders", True, f"{says}, with an unknown band of {band}")
 
 
 def _check_model(task: str, path: Path) -> Finding:

@@ -26,7 +26,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from daemon.intake.pairing import Pair, Role, Task
+from daemon.intake.pairing import Pair, Role, Task, makes_trimap
 from daemon.intake.scan import Entry, Identity
 from daemon.reasons import Report, Trouble
 from daemon.spool import files
@@ -83,7 +83,11 @@ class Output:
 
 @dataclass(frozen=True)
 class Record:
-    """All that is known of a job. On disk before anything it speaks of happens."""
+    """All that is known of a job. On disk before anything it speaks of happens.
+
+    `trimap_band_percent` is set where the trimap is to be made from a mask, and only there: what
+    was decided at the claim holds when the job is run again under other settings.
+    """
 
     job: str
     state: State
@@ -97,6 +101,11 @@ class Record:
     number: int = 1
     report: Report | None = None
     story: tuple[str, ...] = field(default=())
+    trimap_band_percent: float | None = None
+
+    def __post_init__(self) -> None:
+        if makes_trimap(self.task, self.role) != (self.trimap_band_percent is not None):
+            raise ValueError(f"the record of {self.job} does not say how its trimap is made")
 
     @property
     def originals(self) -> tuple[Original, Original]:
@@ -107,9 +116,10 @@ class Record:
         return self.picture.identity, self.companion.identity
 
 
-def claim_pair(spool: Spool, pair: Pair) -> Record | None:
+def claim_pair(spool: Spool, pair: Pair, trimap_band_percent: float | None = None) -> Record | None:
     """Move a ready pair into work/. On return the job survives a crash.
 
+    `trimap_band_percent` is for a pair whose trimap is made from its mask; others do without.
     None where a file is no longer what the scan saw; the inbox is then unchanged. On `OSError`
     what was moved has been given back, or will be by the next `recover`.
     """
@@ -125,6 +135,7 @@ def claim_pair(spool: Spool, pair: Pair) -> Record | None:
             pair.companion.path, pair.companion_tail, "companion", pair.companion.identity
         ),
         claimed_at=time.time(),
+        trimap_band_percent=(trimap_band_percent if makes_trimap(pair.task, pair.role) else None),
     )
     folder = spool.folder(record.job)
     try:

@@ -14,6 +14,7 @@ import structlog
 
 from daemon.events import Event
 from daemon.intake.hints import Hints, filesystem_of, hears_events
+from daemon.intake.matting import MattingFolders
 from daemon.intake.pairing import Pair, Pairing, Task, Waiting, pair_up
 from daemon.intake.quiet import IncompleteBook, QuietBook
 from daemon.intake.scan import Scan, scan
@@ -52,6 +53,7 @@ class Inbox:
         self._wake = wake
         self._clock = clock
         self._tasks = set(settings.models())
+        self._matting_folders = MattingFolders(settings.matting_folders)
         self._filesystem = filesystem_of(inbox)
         local = hears_events(self._filesystem)
         self._use_events = settings.events and local
@@ -97,7 +99,7 @@ class Inbox:
         found = scan(self._path)
         self._report_skipped(found.errors)
         if found.pictures != self._last_scan.pictures:
-            self._pairing = pair_up(found.pictures)
+            self._pairing = pair_up(found.pictures, self._matting_folders)
         self._last_scan = found
         now = self._clock()
         self._quiet.observe(found.pictures, start)

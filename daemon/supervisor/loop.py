@@ -210,7 +210,7 @@ class Supervisor:
             if pair is None:
                 return self._queue.popleft().record if self._queue else None
             try:
-                record = jobs.claim_pair(self.spool, pair)
+                record = jobs.claim_pair(self.spool, pair, self.settings.trimap_band_percent)
             except OSError as error:
                 if not self._inbox.set_aside(pair, error):
                     raise
@@ -240,7 +240,7 @@ class Supervisor:
             attempt=record.attempts,
             pid=worker.process.pid,
         )
-        self._crew.hand_out(worker, Job(job=record.job, task=record.task, role=record.role))
+        self._crew.hand_out(worker, _order(record))
 
     def _listen(self, worker: Worker) -> None:
         out = worker.out
@@ -326,6 +326,7 @@ class Supervisor:
             record.picture.entry,
             record.companion.entry,
             record.role,
+            record.task,
             record.picture.tail,
             record.companion.tail,
         )
@@ -488,6 +489,15 @@ class Supervisor:
     def _drain_wakes(self) -> None:
         os.read(self._wake_in, 1 << 16)
         self._inbox.hasten()
+
+
+def _order(record: Record) -> Job:
+    return Job(
+        job=record.job,
+        task=record.task,
+        role=record.role,
+        trimap_band_percent=record.trimap_band_percent,
+    )
 
 
 def _story(trouble: Trouble) -> str:

@@ -42,6 +42,15 @@ class Companion:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What a rough mask marks, and where it is grey; both `[H,W]`, fitted to their picture."""
+
+    marked: NDArray[np.bool_]
+    soft: NDArray[np.bool_]
+    read: Input
+
+
 def read_mask(path: Path, picture: Picture, max_pixels: int) -> Companion:
     """Decode a mask: white is the hole.
 
@@ -49,11 +58,34 @@ def read_mask(path: Path, picture: Picture, max_pixels: int) -> Companion:
     """
     decoded = decode(path, "mask", max_pixels)
     values, white = _values(decoded, "mask", picture)
-    hole = values > (LOSSY_MASK_THRESHOLD * (white // 255) if decoded.is_lossy else 0)
+    hole = _marked(values, white, decoded.is_lossy)
     if hole.all():
         raise Trouble("mask_covers_everything")
     notes = () if hole.any() else ("the mask marks nothing, so the picture is unchanged",)
     return Companion(np.where(hole, np.uint8(255), np.uint8(0)), decoded.read, notes)
+
+
+def read_subject(path: Path, picture: Picture, max_pixels: int) -> Subject:
+    """Decode a mask from which a trimap is to be made: what is hole elsewhere is the subject here.
+
+    Grey is soft: between black and the brightest value that the mask holds, so that a dark label
+    colour counts in full. In lossy files the bounds are those of a lossy trimap. On return some
+    pixel is surely the subject and some surely not. Raises `Trouble`.
+    """
+    decoded = decode(path, "mask", max_pixels)
+    values, white = _values(decoded, "mask", picture)
+    marked = _marked(values, white, decoded.is_lossy)
+    brightest = int(values.max())
+    low, high = 0, brightest
+    if decoded.is_lossy:
+        low = LOSSY_TRIMAP_BACKGROUND * (white // 255)
+        high = brightest * LOSSY_TRIMAP_FOREGROUND // 255
+    soft = (values > low) & (values < high)
+    if not marked.any():
+        raise Trouble("mask_without_edge", shade="white")
+    if (marked | soft).all():
+        raise Trouble("mask_without_edge", shade="black")
+    return Subject(marked, soft, decoded.read)
 
 
 def read_trimap(path: Path, picture: Picture, max_pixels: int) -> Companion:
@@ -70,6 +102,11 @@ def read_trimap(path: Path, picture: Picture, max_pixels: int) -> Companion:
     trimap[values >= high * (white // 255)] = 255
     notes = () if (trimap == 128).any() else ("the trimap has no unknown band",)
     return Companion(trimap, decoded.read, notes)
+
+
+def _marked(values: NDArray[np.uint16], white: int, is_lossy: bool) -> NDArray[np.bool_]:
+    """What a mask marks: above 0 where it is lossless, above 127 of 255 where it is lossy."""
+    return values > (LOSSY_MASK_THRESHOLD * (white // 255) if is_lossy else 0)
 
 
 def _values(decoded: Decoded, role: str, picture: Picture) -> tuple[NDArray[np.uint16], int]:

@@ -20,7 +20,8 @@ import numpy as np
 
 from daemon.artifact import ArtifactError
 from daemon.reasons import Trouble, world_trouble
-from daemon.worker import companions, pictures
+from daemon.worker import companions, pictures, trimaps
+from daemon.worker.companions import Companion, Subject
 from daemon.worker.inference import (
     Network,
     Pixels,
@@ -28,6 +29,7 @@ from daemon.worker.inference import (
     is_poisoned,
     set_threads,
 )
+from daemon.worker.pictures import Picture
 from daemon.worker.protocol import (
     Done,
     Hello,
@@ -66,9 +68,15 @@ class Worker:
         network = self.networks[job.task]
         with _timed(seconds, "read"):
             picture = pictures.read_picture(folder / "in" / "picture", limit)
-            read_companion = companions.read_mask if job.role == "mask" else companions.read_trimap
-            companion = read_companion(folder / "in" / "companion", picture, limit)
+            companion = _read_companion(job, folder / "in" / "companion", picture, limit)
         network.require_memory(*picture.size)
+        outputs = []
+        if isinstance(companion, Subject):
+            assert job.trimap_band_percent is not None  # noqa: S101 - the message's own promise
+            with _timed(seconds, "trimap"):
+                companion = trimaps.trimap_from(companion, job.trimap_band_percent)
+                pictures.write_plane(companion.values, folder / "out" / "trimap")
+            outputs.append(Produced(held="trimap", suffix=".trimap.png"))
         with _timed(seconds, "network"):
             result = network.run(picture.rgb(), companion.values)
         if job.task == "inpaint":
@@ -81,15 +89,15 @@ class Worker:
                     self._orders.output_format,
                     self._orders.jpeg_quality,
                 )
-            outputs = [Produced(held="result", suffix=suffix)]
+            outputs.append(Produced(held="result", suffix=suffix))
         else:
             notes = ()
             with _timed(seconds, "foreground"):
                 foreground = _estimate_foreground(picture.rgb(), result)
             with _timed(seconds, "write"):
                 pictures.write_cutout(picture, foreground, result, folder / "out" / "cutout")
-                pictures.write_alpha(result, folder / "out" / "alpha")
-            outputs = [
+                pictures.write_plane(result, folder / "out" / "alpha")
+            outputs += [
                 Produced(held="cutout", suffix=".cutout.png"),
                 Produced(held="alpha", suffix=".alpha.png"),
             ]
@@ -117,6 +125,14 @@ class Worker:
                 for task, network in self.networks.items()
             },
         )
+
+
+def _read_companion(job: Job, path: Path, picture: Picture, limit: int) -> Companion | Subject:
+    if job.role == "trimap":
+        return companions.read_trimap(path, picture, limit)
+    if job.task == "inpaint":
+        return companions.read_mask(path, picture, limit)
+    return companions.read_subject(path, picture, limit)
 
 
 def _estimate_foreground(picture: Pixels, alpha: Pixels) -> Pixels:

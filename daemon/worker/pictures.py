@@ -383,9 +383,9 @@ def write_retouched(
     return _SUFFIX[chosen], notes
 
 
-def write_alpha(alpha: Pixels, out: Path) -> None:
-    """Write an alpha matte as 8-bit grey PNG; 0 is background, 255 foreground."""
-    _save(Image.fromarray(alpha), out, "png", {}, 0)
+def write_plane(plane: Pixels, out: Path) -> None:
+    """Write an alpha matte or a trimap as 8-bit grey PNG; 0 is background, 255 foreground."""
+    _save(Image.fromarray(plane), out, "png", {}, 0)
 
 
 def write_cutout(picture: Picture, foreground: Pixels, alpha: Pixels, out: Path) -> None:

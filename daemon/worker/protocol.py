@@ -7,9 +7,9 @@ names of outputs only from a short list. No message holds a user's file name: th
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from daemon.intake.pairing import Role, Task
+from daemon.intake.pairing import Role, Task, makes_trimap
 from daemon.reasons import REASONS, Kind
 from daemon.settings import OutputFormat
 
@@ -40,12 +40,22 @@ class Orders(_Message):
 
 
 class Job(_Message):
-    """To the worker: do what lies in the job's folder."""
+    """To the worker: do what lies in the job's folder.
+
+    `trimap_band_percent` is set where the trimap is to be made from a mask, and only there.
+    """
 
     kind: Literal["job"] = "job"
     job: str
     task: Task
     role: Role
+    trimap_band_percent: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _band_is_told(self) -> "Job":
+        if makes_trimap(self.task, self.role) != (self.trimap_band_percent is not None):
+            raise ValueError("a band belongs to a trimap that is made from a mask, and only there")
+        return self
 
 
 class Model(_Message):

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 from skimage import data
 
 from daemon.worker import companions, pictures
-from daemon.worker.companions import Companion
+from daemon.worker.companions import Companion, Subject
 from daemon.worker.pictures import Picture
 
 Pixels = NDArray[np.uint8]
@@ -182,6 +182,10 @@ class Folder:
     def trimap_whole(self, file: bytes | Image.Image, picture: Picture | None = None) -> Companion:
         picture = picture or self.picture(photo())
         return companions.read_trimap(self._put("companion", file), picture, MAX_PIXELS)
+
+    def subject(self, file: bytes | Image.Image, picture: Picture | None = None) -> Subject:
+        picture = picture or self.picture(photo())
+        return companions.read_subject(self._put("companion", file), picture, MAX_PIXELS)
 
     def _put(self, name: str, file: bytes | Image.Image) -> Path:
         path = self.root / name

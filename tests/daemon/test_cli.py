@@ -172,7 +172,8 @@ def test_the_summary_is_plain_text_whatever_the_names(capsys: pytest.CaptureFixt
             done=1,
             failed=tuple((name, Trouble("vanished").sentence) for name in names),
             waiting=tuple(
-                Waiting(name, Report.of(Trouble("companion_missing", stem=name))) for name in names
+                Waiting(name, Report.of(Trouble("companion_missing", stem=name, purpose="x")))
+                for name in names
             ),
             held=Trouble("disk_full", path=names[2]),
             was_stopped=False,
@@ -235,6 +236,35 @@ def test_check_names_the_folder_in_which_nothing_can_be_made(
     _, lines = findings(capsys, "--spool", "file/s")
     assert sum(line.startswith("BAD") for line in lines) == 6
     assert f"can't be made in {tmp_path}/file." in lines[1]
+
+
+def test_check_tells_the_matting_folders_and_which_are_not_there(
+    tmp_path: Path, matting_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s" / "inbox" / "Shop").mkdir(parents=True)
+    folders = ("--matting-folders", "shop, portraits", "--trimap-band-percent", "1.5")
+    model = ("--matting-model", str(matting_model))
+    _, lines = findings(capsys, "--spool", "s", *folders, *model)
+    (line,) = (line for line in lines if " matting_folders " in line)
+    assert line == (
+        "ok   matting_folders masks in shop, portraits mean cut out (not in the inbox yet: "
+        "portraits), with an unknown band of 1.5 % of the shorter side"
+    )
+
+
+def test_check_says_that_matting_folders_need_a_matting_model(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended, lines = findings(capsys, "--spool", "s", "--matting-folders", ".")
+    assert ended == 1
+    (line,) = (line for line in lines if " matting_folders " in line)
+    assert line.startswith("BAD  matting_folders masks in . mean cut out; they wait, as no")
+
+
+def test_check_is_silent_on_matting_folders_where_there_are_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert not any("matting_folders" in line for line in findings(capsys, "--spool", "s")[1])
 
 
 def test_check_refuses_a_bad_model_and_starts_no_worker(

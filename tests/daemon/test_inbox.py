@@ -107,6 +107,24 @@ def test_a_pair_is_ready_when_both_files_have_been_quiet(box: Watched) -> None:
     assert box.taken() == ["cat.jpg"]
 
 
+def test_a_mask_in_a_matting_folder_is_a_pair_for_the_matting_model(tmp_path: Path) -> None:
+    box = Watched(tmp_path / "inbox", matting_folders="shop", matting_model="/models/m.pt")
+    box.put("shop/cat.jpg", "shop/cat_mask.png", "dog.jpg", "dog_mask.png")
+    box.look()
+    box.look(after=5)
+    tasks = {pair.picture.path: (pair.role, pair.task) for pair in (box.take(), box.take())}
+    assert tasks == {"shop/cat.jpg": ("mask", "matting"), "dog.jpg": ("mask", "inpaint")}
+
+
+def test_a_mask_in_a_matting_folder_waits_for_a_matting_model(tmp_path: Path) -> None:
+    box = Watched(tmp_path / "inbox", matting_folders="shop")
+    box.put("shop/cat.jpg", "shop/cat_mask.png")
+    box.look()
+    box.look(after=5)
+    assert box.taken() == []
+    assert box.waiting() == {"shop/cat.jpg": "no_model"}
+
+
 def test_the_later_file_decides(box: Watched) -> None:
     box.put("cat.jpg")
     box.look()

@@ -1,11 +1,13 @@
 """A job's life on the disk. Each test is a line of the state table in docs/spool.md."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from daemon.intake.matting import MattingFolders
 from daemon.intake.pairing import Pair, pair_up
 from daemon.intake.scan import scan
 from daemon.reasons import Report, Trouble
@@ -68,6 +70,60 @@ def test_a_claimed_pair_is_in_work_and_no_longer_in_the_inbox(spool: Spool) -> N
     assert (folder / "in" / "picture").read_bytes() == PICTURE
     assert (folder / "in" / "companion").read_bytes() == MASK
     assert jobs.load(spool, record.job) == record
+
+
+def claim_in_matting_folder(spool: Spool, percent: float | None) -> Record:
+    drop(spool, "shop/cat")
+    (pair,) = pair_up(scan(spool.inbox).pictures, MattingFolders(["shop"])).pairs
+    record = jobs.claim_pair(spool, pair, percent)
+    assert record is not None
+    return record
+
+
+def test_the_record_says_how_its_trimap_is_to_be_made(spool: Spool) -> None:
+    record = claim_in_matting_folder(spool, 1.5)
+    loaded = jobs.load(spool, record.job)
+    assert (loaded.task, loaded.role) == ("matting", "mask")
+    assert loaded.trimap_band_percent == 1.5
+
+
+def test_a_pair_that_needs_no_made_trimap_has_no_band(spool: Spool) -> None:
+    record = jobs.claim_pair(spool, drop(spool), 1.5)
+    assert record is not None
+    assert jobs.load(spool, record.job).trimap_band_percent is None
+
+
+def test_a_claim_without_a_band_for_a_trimap_leaves_the_inbox_as_it_was(spool: Spool) -> None:
+    with pytest.raises(ValueError, match="how its trimap is made"):
+        claim_in_matting_folder(spool, None)
+    assert set(tree(spool.inbox)) == {"shop/cat.jpg", "shop/cat_mask.png"}
+    assert tree(spool.work) == {}
+
+
+def record_file(spool: Spool, record: Record) -> Path:
+    return spool.folder(record.job) / jobs.RECORD
+
+
+def test_a_record_from_before_trimaps_were_made_is_read(spool: Spool) -> None:
+    record = claim(spool)
+    data = json.loads(record_file(spool, record).read_text())
+    del data["trimap_band_percent"]
+    record_file(spool, record).write_text(json.dumps(data))
+    assert jobs.load(spool, record.job) == record
+
+
+@pytest.mark.parametrize(
+    ("task", "role", "percent"), [("matting", "mask", None), ("inpaint", "mask", 2)]
+)
+def test_a_record_that_contradicts_itself_is_no_record(
+    spool: Spool, task: str, role: str, percent: float | None
+) -> None:
+    record = claim(spool)
+    data = json.loads(record_file(spool, record).read_text())
+    data |= {"task": task, "role": role, "trimap_band_percent": percent}
+    record_file(spool, record).write_text(json.dumps(data))
+    with pytest.raises(ValueError, match="how its trimap is made"):
+        jobs.load(spool, record.job)
 
 
 def test_a_pair_that_changed_since_the_scan_is_left_in_the_inbox(spool: Spool) -> None:

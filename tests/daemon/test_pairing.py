@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.intake.matting import MattingFolders
 from daemon.intake.names import PICTURE_SUFFIXES, UNREADABLE_SUFFIXES, is_junk_file
 from daemon.intake.pairing import Pairing, pair_up
 from daemon.intake.scan import Entry, Identity
@@ -16,8 +17,9 @@ from daemon.intake.scan import Entry, Identity
 PAGE = Path(__file__).parents[2] / "docs" / "naming.md"
 
 
-def paired(*paths: str) -> Pairing:
-    return pair_up(Entry(path, Identity(1, at, 10, 0)) for at, path in enumerate(paths))
+def paired(*paths: str, matting_folders: tuple[str, ...] = ()) -> Pairing:
+    entries = [Entry(path, Identity(1, at, 10, 0)) for at, path in enumerate(paths)]
+    return pair_up(entries, MattingFolders(matting_folders))
 
 
 def pairs(*paths: str) -> set[tuple[str, str, str]]:
@@ -336,28 +338,137 @@ def test_any_bytes_make_a_pair_with_their_mask(base: str) -> None:
     assert sentence(picture).isprintable()
 
 
-EXAMPLE = re.compile(r"```text pairs\n(.*?)```", re.DOTALL)
+# Matting folders.
+
+
+def meant(*paths: str, matting_folders: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Role and task of each pair."""
+    found = paired(*paths, matting_folders=matting_folders)
+    return [(pair.role, pair.task) for pair in found.pairs]
+
+
+@pytest.mark.parametrize(
+    ("picture", "mask"),
+    [
+        ("a/b/cat.jpg", "a/b/cat_mask.png"),
+        ("a/b/c/d/cat.jpg", "a/b/c/d/cat_mask.png"),
+        ("A/B/cat.jpg", "a/B/cat_mask.png"),
+        ("a/b/images/cat.jpg", "a/b/masks/cat.png"),
+        ("a/b/images/c/cat.jpg", "a/b/masks/c/cat_mask.png"),
+        ("a/images/b/cat.jpg", "a/masks/b/cat.png"),
+    ],
+)
+def test_a_mask_in_a_matting_folder_or_below_means_cut_out(picture: str, mask: str) -> None:
+    folders = ("x", "a/masks/b") if "a/masks/b" in mask else ("x", "a/b")
+    assert meant(picture, mask, matting_folders=folders) == [("mask", "matting")]
+    assert meant(picture, mask, matting_folders=()) == [("mask", "inpaint")]
+
+
+def test_in_trees_the_pictures_folder_may_be_the_matting_folder() -> None:
+    names = ("a/images/b/cat.jpg", "a/masks/b/cat.png")
+    assert meant(*names, matting_folders=("a/images",)) == [("mask", "matting")]
+
+
+@pytest.mark.parametrize("folder", ["cat.jpg", "a", "ab", "b", "cat", "matting", "..", "a b/c"])
+def test_a_mask_elsewhere_means_retouch(folder: str) -> None:
+    for names in (("cat.jpg", "cat_mask.png"), ("a b/cat.jpg", "a b/cat_mask.png")):
+        assert meant(*names, matting_folders=(folder,)) == [("mask", "inpaint")]
+
+
+@pytest.mark.parametrize("folder", ["matting", "trimap", "trimaps", "images", "masks"])
+def test_without_the_setting_no_name_of_a_folder_makes_a_mask_mean_cut_out(folder: str) -> None:
+    names = (f"{folder}/cat.jpg", f"{folder}/cat_mask.png")
+    assert meant(*names, matting_folders=()) == [("mask", "inpaint")]
+
+
+def test_a_dot_is_the_whole_inbox() -> None:
+    for names in (("cat.jpg", "cat_mask.png"), ("a/b/cat.jpg", "a/b/cat_mask.png")):
+        assert meant(*names, matting_folders=(".",)) == [("mask", "matting")]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("set_form", ["NFC", "NFD"])
+def test_a_matting_folder_may_be_spelt_in_either_unicode_form(form: str, set_form: str) -> None:
+    def spelt(text: str, how: str) -> str:
+        return unicodedata.normalize("NFC" if how == "NFC" else "NFD", text)
+
+    names = [spelt(f"Größe é/{name}", form) for name in ("cat.jpg", "cat_mask.png")]
+    folder = spelt("GRÖSSE É", set_form)
+    assert meant(*names, matting_folders=(folder,)) == [("mask", "matting")]
+
+
+def test_a_trimap_in_a_matting_folder_is_a_trimap() -> None:
+    names = ("a/cat.jpg", "a/cat_trimap.png")
+    assert meant(*names, matting_folders=("a",)) == [("trimap", "matting")]
+
+
+def test_a_mask_and_a_trimap_in_a_matting_folder_are_not_guessed_between() -> None:
+    names = ("a/cat.jpg", "a/cat_mask.png", "a/cat_trimap.png")
+    assert meant(*names, matting_folders=("a",)) == []
+
+
+def test_a_lone_picture_in_a_matting_folder_is_told_what_a_mask_means_there() -> None:
+    said = {
+        waiting.path: waiting.report.trouble().advice
+        for waiting in paired("a/cat.jpg", "dog.jpg", matting_folders=("a",)).waiting
+    }
+    assert "cat_mask.png (to cut out)" in said["a/cat.jpg"]
+    assert "dog_mask.png (to retouch)" in said["dog.jpg"]
+
+
+@given(PATHS)
+def test_a_matting_folder_changes_no_pair_but_only_what_a_mask_means(paths: list[str]) -> None:
+    plain, matting = paired(*paths), paired(*paths, matting_folders=(".",))
+    assert {(p.picture, p.companion, p.role) for p in plain.pairs} == {
+        (p.picture, p.companion, p.role) for p in matting.pairs
+    }
+    assert {pair.task for pair in matting.pairs} <= {"matting"}
+
+
+def test_folders_that_are_not_in_the_inbox_are_known(tmp_path: Path) -> None:
+    for name in ("Shop/Products", "shop/other", ".hidden"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("Shop")
+    folders = MattingFolders(
+        (".", "shop/products", "SHOP/OTHER", "shop/none", "file", "link", ".hidden", "x/y")
+    )
+    assert folders.missing(tmp_path) == ["shop/none", "file", "link", ".hidden", "x/y"]
+    assert MattingFolders(("a",)).missing(tmp_path / "nowhere") == ["a"]
+
+
+EXAMPLE = re.compile(r"```text pairs(?: in (.*?))?\n(.*?)```", re.DOTALL)
+MEANINGS = {
+    "retouch": ("mask", "inpaint"),
+    "cut out": ("trimap", "matting"),
+    "cut out, by a trimap made from the mask": ("mask", "matting"),
+}
 
 
 def examples() -> list[tuple[str, ...]]:
-    """The lines of the page's examples: `PICTURE + COMPANION -> TASK` or `FILES -> waits`."""
-    lines = "\n".join(EXAMPLE.findall(PAGE.read_text("utf-8"))).splitlines()
-    return [tuple(re.split(r"  +\+ |  +-> ", line.strip())) for line in lines if line.strip()]
+    """The page's examples, each a line: matting folders, the files, what they mean or `waits`."""
+    return [
+        (folders, *re.split(r"  +\+ |  +-> ", line.strip()))
+        for folders, block in EXAMPLE.findall(PAGE.read_text("utf-8"))
+        for line in block.splitlines()
+        if line.strip()
+    ]
 
 
 @pytest.mark.parametrize("example", examples(), ids=" ".join)
 def test_the_page_on_naming_is_right(example: tuple[str, ...]) -> None:
-    *names, result = example
+    folders, *names, result = example
+    found = paired(*names, matting_folders=tuple(folders.split(", ")) if folders else ())
     if result == "waits":
-        assert pairs(*names) == set()
+        assert found.pairs == ()
     else:
-        assert pairs(*names) == {
-            (names[0], names[1], {"retouch": "inpaint"}.get(result, "matting"))
-        }
+        (pair,) = found.pairs
+        assert [pair.picture.path, pair.companion.path] == names
+        assert (pair.role, pair.task) == MEANINGS[result]
 
 
-def test_the_page_on_naming_has_examples_of_all_three_ends() -> None:
-    assert {example[-1] for example in examples()} == {"retouch", "cut out", "waits"}
+def test_the_page_on_naming_has_examples_of_all_ends() -> None:
+    assert {example[-1] for example in examples()} == {*MEANINGS, "waits"}
 
 
 def test_the_page_on_naming_lists_every_suffix() -> None:

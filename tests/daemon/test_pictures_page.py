@@ -59,5 +59,5 @@ def test_thresholds_of_the_page_are_the_codes() -> None:
 
 def test_refusals_of_the_page_are_reasons_that_send_to_failed() -> None:
     named = re.findall(r"^\| `(\w+)` \| [^|]*\|$", PAGE, re.MULTILINE)
-    assert len(named) == 10
+    assert len(named) == 11
     assert all(REASONS[key].kind is Kind.FILE for key in named)

@@ -335,7 +335,7 @@ def test_full_disk_is_the_worlds_fault_and_no_trouble_of_the_picture(folder: Fol
 
 
 def test_alpha_is_written_as_it_is(folder: Folder) -> None:
-    pictures.write_alpha(samples.bands(), folder.root / "alpha")
+    pictures.write_plane(samples.bands(), folder.root / "alpha")
     assert np.array_equal(
         samples.decoded_png((folder.root / "alpha").read_bytes()), samples.bands()
     )

@@ -44,6 +44,7 @@ TO_WORKER = [
         jpeg_quality=95,
     ),
     Job(job="20240101-abc", task="matting", role="trimap"),
+    Job(job="20240101-abc", task="matting", role="mask", trimap_band_percent=1.5),
 ]
 FROM_WORKER = [
     Hello(device="cpu", devices=("cpu",), models={"inpaint": MODEL}, torch_version="2.15"),
@@ -116,6 +117,23 @@ def test_what_a_worker_may_not_say_is_not_understood(change: dict[str, object]) 
     said = {**json.loads(line(FROM_WORKER[1])), **change}
     with pytest.raises(ValidationError):
         from_worker.validate_json(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    ("task", "role", "percent"),
+    [
+        ("matting", "mask", None),
+        ("matting", "mask", 0),
+        ("matting", "trimap", 2),
+        ("inpaint", "mask", 2),
+    ],
+)
+def test_a_band_is_told_where_a_mask_becomes_a_trimap_and_only_there(
+    task: str, role: str, percent: float | None
+) -> None:
+    told = {"kind": "job", "job": "j", "task": task, "role": role, "trimap_band_percent": percent}
+    with pytest.raises(ValidationError):
+        to_worker.validate_json(json.dumps(told))
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,78 @@ def test_a_device_is_taken_as_people_write_it(device: str) -> None:
     assert load_settings({"device": device}).device == device
 
 
+# Matting folders.
+
+
+@pytest.mark.parametrize(
+    ("text", "folders"),
+    [
+        ("portraits", ("portraits",)),
+        ("portraits, shop/products", ("portraits", "shop/products")),
+        (" a b ,c/", ("a b", "c")),
+        ("./a//b/.", ("a/b",)),
+        (".", (".",)),
+        ("./", (".",)),
+        ("Größe,*,...", ("Größe", "*", "...")),
+        ("", ()),
+        (" ", ()),
+    ],
+)
+def test_matting_folders_are_paths_with_commas_between(
+    monkeypatch: pytest.MonkeyPatch, text: str, folders: tuple[str, ...]
+) -> None:
+    assert load_settings({"matting_folders": text}).matting_folders == folders
+    monkeypatch.setenv("RETOUCHD_MATTING_FOLDERS", text)
+    assert load_settings({}).matting_folders == folders
+
+
+def test_matting_folders_may_be_a_list_in_toml(tmp_path: Path) -> None:
+    file = toml(tmp_path, 'matting_folders = ["a, b", "shop/products/"]')
+    assert load_settings({}, file).matting_folders == ("a, b", "shop/products")
+    assert load_settings({"matting_folders": ""}, file).matting_folders == ()
+
+
+def test_without_the_setting_no_folder_is_a_matting_folder() -> None:
+    assert load_settings({}).matting_folders == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("..", "leads out of the inbox by its .."),
+        ("a,b/../c", "'b/../c' leads out of the inbox"),
+        ("/srv/photos/drop/portraits", "as seen from the inbox"),
+        ("~/portraits", "as seen from the inbox"),
+        ("a,,b", "for the whole inbox write ."),
+        ("a,", "for the whole inbox write ."),
+        ("a\0b", "zero byte"),
+    ],
+)
+def test_a_matting_folder_that_is_none_of_the_inboxs_is_refused(text: str, hint: str) -> None:
+    said = refusal({"matting_folders": text})
+    assert said.startswith(f"matting_folders = {text!r} (--matting-folders): ")
+    assert hint in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("value", ["3", "true", "[3]", '[""]', "[[]]", '["/a"]'])
+def test_matting_folders_of_another_kind_are_refused(tmp_path: Path, value: str) -> None:
+    file = toml(tmp_path, f"matting_folders = {value}")
+    said = refusal(file=file)
+    assert said.startswith("matting_folders")
+    assert f"(in {file})" in said
+
+
+def test_a_matting_folder_may_have_a_name_that_is_no_utf_8() -> None:
+    name = os.fsdecode(b"caf\xe9")
+    assert load_settings({"matting_folders": name}).matting_folders == (name,)
+
+
+@pytest.mark.parametrize("percent", ["0", "-1", "25.1", "nan", "2%"])
+def test_a_band_that_can_not_be_is_refused(percent: str) -> None:
+    assert f"trimap_band_percent = '{percent}'" in refusal({"trimap_band_percent": percent})
+
+
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     said = refusal(file=tmp_path / "gone.toml")
     assert said == f"{tmp_path / 'gone.toml'}: can't be read (No such file or directory)."

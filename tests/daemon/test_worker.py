@@ -22,6 +22,7 @@ from PIL import Image
 
 from daemon.worker import main
 from daemon.worker.protocol import Done, Hello, Job, Orders, Problem, from_worker, line
+from daemon.worker.trimaps import draw_trimap
 
 PHOTO = np.asarray(samples.photo())
 HOLE = samples.hole()
@@ -90,11 +91,14 @@ class WorkerProcess:
     def begin(
         self, picture: bytes, companion: bytes, role: Literal["mask", "trimap"], job: str
     ) -> None:
+        self.lay(picture, companion, job)
+        self.send(Job(job=job, task="inpaint" if role == "mask" else "matting", role=role))
+
+    def lay(self, picture: bytes, companion: bytes, job: str) -> None:
         for name in ("in", "out"):
             (self.work / job / name).mkdir(parents=True, exist_ok=True)
         (self.work / job / "in" / "picture").write_bytes(picture)
         (self.work / job / "in" / "companion").write_bytes(companion)
-        self.send(Job(job=job, task="inpaint" if role == "mask" else "matting", role=role))
 
     def result(self, held: str, job: str = "job") -> samples.Pixels:
         return samples.decoded_png((self.work / job / "out" / held).read_bytes())
@@ -187,6 +191,38 @@ def test_trimap_job_leaves_alpha_and_cutout_in_out(shared: WorkerProcess) -> Non
     assert np.array_equal(cutout[..., 3], alpha)
     assert np.array_equal(cutout[BANDS == 255][:, :3], PHOTO[BANDS == 255])
     assert "foreground" in done.seconds
+
+
+def test_mask_that_becomes_a_trimap_leaves_the_trimap_in_out_too(shared: WorkerProcess) -> None:
+    shared.lay(png(PHOTO), png(HOLE), "job")
+    shared.send(Job(job="job", task="matting", role="mask", trimap_band_percent=5))
+    done = shared.hear()
+    assert isinstance(done, Done)
+    assert [(o.held, o.suffix) for o in done.outputs] == [
+        ("trimap", ".trimap.png"),
+        ("cutout", ".cutout.png"),
+        ("alpha", ".alpha.png"),
+    ]
+    trimap = draw_trimap(HOLE > 0, np.zeros_like(HOLE > 0), band=3).values
+    assert set(np.unique(trimap)) == {0, 128, 255}
+    assert np.array_equal(shared.result("trimap"), trimap)
+    assert np.array_equal(shared.result("alpha"), np.where(trimap == 128, 100, trimap))
+    assert done.notes == (
+        "the trimap was made from the mask, with an unknown band of 3 pixels on either side of "
+        "its edge (5 % of the picture's shorter side)",
+    )
+    assert "trimap" in done.seconds
+
+
+@pytest.mark.parametrize(("value", "shade"), [(0, "white"), (255, "black"), (7, "black")])
+def test_mask_without_an_edge_becomes_no_trimap(
+    shared: WorkerProcess, value: int, shade: str
+) -> None:
+    shared.lay(png(PHOTO), png(np.full_like(HOLE, value)), "job")
+    shared.send(Job(job="job", task="matting", role="mask", trimap_band_percent=5))
+    problem = shared.hear()
+    assert isinstance(problem, Problem)
+    assert (problem.reason, problem.facts) == ("mask_without_edge", {"shade": shade})
 
 
 def test_cutout_holds_the_foregrounds_colours_and_not_the_photos(shared: WorkerProcess) -> None:

@@ -1,0 +1,57 @@
+"""Matting folders: where in the inbox a mask means cut out rather than retouch.
+
+Which they are is a setting. None is one unless it is named: a mask in a folder that happens to be
+called `matting` fills holes like any other.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from daemon.intake.names import folded, is_junk_folder
+
+WHOLE_INBOX: Final = "."
+
+
+class MattingFolders:
+    """The folders of the setting: paths below the inbox, with `/`, or `.` for all of it."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self._folded = tuple(folded(name) for name in self.names)
+
+    def hold(self, path: str) -> bool:
+        """Whether a file lies in one of them or anywhere below, however the path is spelt."""
+        if not self._folded:
+            return False
+        place = folded(path)
+        return any(name == WHOLE_INBOX or place.startswith(f"{name}/") for name in self._folded)
+
+    def missing(self, inbox: Path) -> list[str]:
+        """Those of which there is no folder in the inbox now."""
+        return [
+            name
+            for name, spelling in zip(self.names, self._folded, strict=True)
+            if spelling != WHOLE_INBOX and not _is_there(inbox, spelling.split("/"))
+        ]
+
+
+NO_FOLDERS: Final = MattingFolders(())
+
+
+def _is_there(folder: Path, below: list[str]) -> bool:
+    if not below:
+        return True
+    try:
+        with os.scandir(folder) as entries:
+            alike = [
+                Path(entry.path)
+                for entry in entries
+                if folded(entry.name) == below[0]
+                and not is_junk_folder(entry.name)
+                and entry.is_dir(follow_symlinks=False)
+            ]
+    except OSError:
+        return False
+    return any(_is_there(path, below[1:]) for path in alike)
