@@ -71,6 +71,9 @@ class Manifest(BaseModel):
     stage: int | None = Field(default=None, description="EdgeConnect's stage, 1 to 3.")
     width: int | None = Field(default=None, ge=1, description="Channels of the first layer.")
     blocks: int | None = Field(default=None, ge=0, description="Residual blocks.")
+    prefill: str | None = Field(
+        default=None, description="What is put into a hole before the network sees it."
+    )
     size_multiple: int = Field(
         default=1, ge=1, description="Sizes are padded to this inside; multiples of it are exact."
     )

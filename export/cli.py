@@ -6,7 +6,8 @@ written. 2: wrong usage, or a checkpoint that can't be used. Errors are one line
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from export.artifacts import (
     write_artifact,
 )
 from export.verify import VerificationError
-from models.checkpoints import CheckpointError
+from models.checkpoints import MATTING_WEIGHTS_FILE, STARTER_WEIGHTS, CheckpointError
 
 EDGECONNECT_LICENCE = (
     "Unless you trained these weights yourself: EdgeConnect's published weights are "
@@ -42,41 +43,61 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
+    output: Path = options.output
     try:
-        _export(options)
+        _check_device(options.device)
+        for output, make_recipe, licence in _exports(options):
+            _check_output(output)
+            recipe = make_recipe()
+            _check_width(options.width, recipe)
+            _export(recipe, output, _licence(options, recipe, licence), options)
     except (CheckpointError, UsageError) as error:
         return _fail(str(error), 2)
     except VerificationError as error:
-        return _fail(f"{error} {options.output} was not written.", 1)
+        return _fail(f"{error} {output} was not written.", 1)
     except OSError as error:
-        return _fail(f"{options.output}: can't be written ({error.strerror}).", 1)
+        return _fail(f"{output}: can't be written ({error.strerror}).", 1)
     except RuntimeError as error:  # torch's writer tells of a full disk in its own way
-        return _fail(f"{options.output}: can't be made ({str(error).splitlines()[0]}).", 1)
+        return _fail(f"{output}: can't be made ({str(error).splitlines()[0]}).", 1)
     return 0
 
 
-def _export(options: argparse.Namespace) -> None:
-    _check_output(options.output)
-    _check_device(options.device)
+def _exports(options: argparse.Namespace) -> list[tuple[Path, Callable[[], Recipe], str]]:
+    """What is asked for: for each file its path, how to make its recipe, and the usual licence."""
     if options.network == "edgeconnect":
-        recipe = edgeconnect_recipe(options.checkpoints, options.stage)
-        licence = EDGECONNECT_LICENCE
-    else:
-        recipe = matting_recipe(options.checkpoint)
-        licence = MATTING_LICENCE
-    _check_width(options.width, recipe)
+        inpaint = partial(edgeconnect_recipe, options.checkpoints, options.stage)
+        return [(options.output, inpaint, EDGECONNECT_LICENCE)]
+    if options.network == "matting":
+        matting = partial(matting_recipe, options.checkpoint, skips=options.skips)
+        return [(options.output, matting, MATTING_LICENCE)]
+    if options.output.exists() and not options.output.is_dir():
+        raise UsageError(f"--output {options.output}: is a file. Name a folder.")
+    options.output.mkdir(parents=True, exist_ok=True)
+    weights = STARTER_WEIGHTS / MATTING_WEIGHTS_FILE
+    return [
+        (options.output / "inpaint.pt", partial(edgeconnect_recipe, STARTER_WEIGHTS), ""),
+        (options.output / "matting.pt", partial(matting_recipe, weights), ""),
+    ]
+
+
+def _licence(options: argparse.Namespace, recipe: Recipe, usual: str) -> str:
+    """The licence said on the command line, or by the weights themselves, or the usual one."""
     if options.untrained:
-        licence = UNTRAINED_LICENCE
-    licence = options.licence or licence
+        usual = UNTRAINED_LICENCE
+    own = recipe.checkpoints[-1].about.get("licence", "")
+    return str(options.licence or own or usual)
+
+
+def _export(recipe: Recipe, output: Path, licence: str, options: argparse.Namespace) -> None:
     manifest, report = write_artifact(
         recipe,
-        options.output,
+        output,
         licence=licence,
         trained=not options.untrained,
         device=options.device,
         precision=options.precision,
     )
-    print(f"{options.output}: {_describe(recipe)}, {manifest.precision}")
+    print(f"{output}: {_describe(recipe)}, {manifest.precision}")
     print(
         f"verified in a fresh process: {report.cases} batches, {report.off} of {report.samples} "
         f"samples off, by {report.largest} at most and {report.mean:.2g} in the mean"
@@ -108,6 +129,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     matting = networks.add_parser("matting", help="matting, by Deep Image Matting")
     matting.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    matting.add_argument(
+        "--skips",
+        action=argparse.BooleanOptionalAction,
+        help="whether a network of huochaitiantang's layout was trained with skips, which its "
+        "tensors don't tell; with them unless said, or its 1x1 conv6_1 is older than skips",
+    )
+    starter = networks.add_parser(
+        "starter", help="both, from the small networks that come with retouchd"
+    )
+    starter.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="for inpaint.pt and matting.pt"
+    )
+    starter.set_defaults(untrained=False, licence=None, width=None)
     for command in (inpaint, matting):
         command.add_argument("--output", type=Path, required=True, metavar="FILE")
         command.add_argument(
@@ -115,18 +149,19 @@ def _parser() -> argparse.ArgumentParser:
             type=int,
             help="channels of the first layer; read from the checkpoint, and must agree with it",
         )
+        command.add_argument(
+            "--licence", metavar="TEXT", help="licence of the weights, for the manifest"
+        )
+        command.add_argument(
+            "--untrained", action="store_true", help="the weights are random: say so"
+        )
+    for command in (inpaint, matting, starter):
         command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
         command.add_argument(
             "--precision",
             choices=tuple(DTYPES),
             default="fp32",
             help="fp16 and bf16 are meant for GPUs; a CPU takes minutes to verify fp16",
-        )
-        command.add_argument(
-            "--licence", metavar="TEXT", help="licence of the weights, for the manifest"
-        )
-        command.add_argument(
-            "--untrained", action="store_true", help="the weights are random: say so"
         )
     return parser
 

@@ -12,13 +12,11 @@ from torch import Tensor, nn
 
 from models import edgeconnect, matting
 from models.canny import Canny
+from models.prefill import SmoothFill, WhiteFill
+from models.sides import Sides
 
 # The Gaussian of EdgeConnect's edge maps, in pixels.
 CANNY_SIGMA = 2.0
-
-# ImageNet's mean and deviation of RGB in 0..1, on which VGG16 was trained.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class InPrecision(nn.Module):
@@ -44,9 +42,11 @@ class EdgeMap(nn.Module):
     `[B,1,H,W]`: the Canny edges, 0 or 255, and in the hole the likelihood of an edge times 255.
     """
 
-    def __init__(self, edge_network: nn.Module) -> None:
+    def __init__(self, edge_network: nn.Module, *, smooth: bool = False) -> None:
         super().__init__()
         self.canny = Canny(CANNY_SIGMA)
+        self.fill = SmoothFill() if smooth else WhiteFill()
+        self.rounding = 0.5 if smooth else 0.0
         self.edge_network = edge_network
         self.multiple = edgeconnect.SIZE_MULTIPLE
         self.least = edgeconnect.SMALLEST_SIZE
@@ -56,8 +56,9 @@ class EdgeMap(nn.Module):
         grey = _grey(image)
         canny = self.canny(grey, ~hole).to(torch.float32)
         pad = _padding(image, self.multiple, self.least)
-        edges = self.edge_network(_edge_input(grey, canny, hole, pad))
-        return _merge(_crop(edges, image), hole, canny.to(torch.uint8) * 255)
+        filled_grey = self.fill(grey.to(torch.float32), hole)
+        edges = self.edge_network(_edge_input(filled_grey, canny, hole, pad))
+        return _merge(_crop(edges, image), hole, canny.to(torch.uint8) * 255, self.rounding)
 
 
 class InpaintAlongCanny(nn.Module):
@@ -67,9 +68,12 @@ class InpaintAlongCanny(nn.Module):
     those of `image`.
     """
 
-    def __init__(self, inpaint_network: nn.Module) -> None:
+    def __init__(self, inpaint_network: nn.Module, *, smooth: bool = False) -> None:
         super().__init__()
         self.canny = Canny(CANNY_SIGMA)
+        self.fill = SmoothFill() if smooth else WhiteFill()
+        self.shows_hole = smooth
+        self.rounding = 0.5 if smooth else 0.0
         self.inpaint_network = inpaint_network
         self.multiple = edgeconnect.SIZE_MULTIPLE
         self.least = edgeconnect.SMALLEST_SIZE
@@ -79,8 +83,9 @@ class InpaintAlongCanny(nn.Module):
         canny = self.canny(_grey(image), ~hole).to(torch.float32)
         pad = _padding(image, self.multiple, self.least)
         edges = F.pad(canny, pad, mode="replicate")
-        filled = self.inpaint_network(_inpaint_input(image, edges, hole, pad))
-        return _merge(_crop(filled, image), hole, image)
+        filled = self.fill(_rgb(image), hole)
+        made = self.inpaint_network(_inpaint_input(filled, edges, hole, pad, self.shows_hole))
+        return _merge(_crop(made, image), hole, image, self.rounding)
 
 
 class InpaintAlongDrawnEdges(nn.Module):
@@ -91,9 +96,14 @@ class InpaintAlongDrawnEdges(nn.Module):
     own output for the whole picture, not merged with the Canny edges.
     """
 
-    def __init__(self, edge_network: nn.Module, inpaint_network: nn.Module) -> None:
+    def __init__(
+        self, edge_network: nn.Module, inpaint_network: nn.Module, *, smooth: bool = False
+    ) -> None:
         super().__init__()
         self.canny = Canny(CANNY_SIGMA)
+        self.fill = SmoothFill() if smooth else WhiteFill()
+        self.shows_hole = smooth
+        self.rounding = 0.5 if smooth else 0.0
         self.edge_network = edge_network
         self.inpaint_network = inpaint_network
         self.multiple = edgeconnect.SIZE_MULTIPLE
@@ -104,9 +114,11 @@ class InpaintAlongDrawnEdges(nn.Module):
         grey = _grey(image)
         canny = self.canny(grey, ~hole).to(torch.float32)
         pad = _padding(image, self.multiple, self.least)
-        edges = self.edge_network(_edge_input(grey, canny, hole, pad))
-        filled = self.inpaint_network(_inpaint_input(image, edges, hole, pad))
-        return _merge(_crop(filled, image), hole, image)
+        filled_grey = self.fill(grey.to(torch.float32), hole)
+        edges = self.edge_network(_edge_input(filled_grey, canny, hole, pad))
+        filled = self.fill(_rgb(image), hole)
+        made = self.inpaint_network(_inpaint_input(filled, edges, hole, pad, self.shows_hole))
+        return _merge(_crop(made, image), hole, image, self.rounding)
 
 
 class Matte(nn.Module):
@@ -114,26 +126,40 @@ class Matte(nn.Module):
 
     `image` uint8 `[B,3,H,W]` RGB; `trimap` uint8 `[B,1,H,W]`: 0 background, 255 foreground, any
     other value unknown, and taken as 128. Gives uint8 `[B,1,H,W]`, truncated from alpha times
-    255; exactly 0 and 255 where the trimap knows.
+    255; exactly 0 and 255 where the trimap knows. A network that corrects a first alpha is given
+    `sides`. `least` is the smallest height and width that the network takes, and `multiple` what
+    both must be multiples of.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        multiple: int = 1,
+        least: int = matting.SMALLEST_SIZE,
+        sides: bool = False,
+    ) -> None:
         super().__init__()
         self.network = network
-        self.least = matting.SMALLEST_SIZE
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+        self.multiple = multiple
+        self.least = least
+        self.sides = Sides() if sides else None
+        self.rounding = 0.5 if sides else 0.0
+        self.register_buffer("mean", torch.tensor(matting.IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(matting.IMAGENET_STD).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor, trimap: Tensor) -> Tensor:
         unknown = (trimap != 0) & (trimap != 255)
-        normal = (image.to(torch.float32) / 255 - self.mean) / self.std
         hint = trimap.masked_fill(unknown, 128).to(torch.float32) / 255
-        pad = _padding(image, 1, self.least)
-        x = F.pad(torch.cat([normal, hint], dim=1), pad, mode="replicate")
-        return _merge(_crop(self.network(x), image), unknown, trimap)
+        seen = [(_rgb(image) - self.mean) / self.std, hint]
+        if self.sides is not None:
+            seen.append(self.sides(_rgb(image), hint))
+        pad = _padding(image, self.multiple, self.least)
+        x = F.pad(torch.cat(seen, dim=1), pad, mode="replicate")
+        return _merge(_crop(self.network(x), image), unknown, trimap, self.rounding)
 
 
 def _grey(image: Tensor) -> Tensor:
@@ -142,17 +168,28 @@ def _grey(image: Tensor) -> Tensor:
     return (0.2125 * x[:, 0:1] + 0.7154 * x[:, 1:2] + 0.0721 * x[:, 2:3]) / 255
 
 
-def _edge_input(grey: Tensor, canny: Tensor, hole: Tensor, pad: list[int]) -> Tensor:
-    """`[B,3,H',W']`: grey, white in the hole; Canny edges, none in the hole; the hole."""
-    white = grey.to(torch.float32).masked_fill(hole, 1.0)
-    x = torch.cat([white, canny.masked_fill(hole, 0.0), hole.to(torch.float32)], dim=1)
+def _rgb(image: Tensor) -> Tensor:
+    """float32 in 0..1."""
+    return image.to(torch.float32) / 255
+
+
+def _edge_input(filled_grey: Tensor, canny: Tensor, hole: Tensor, pad: list[int]) -> Tensor:
+    """`[B,3,H',W']`: grey with the hole filled; Canny edges, none in the hole; the hole."""
+    x = torch.cat([filled_grey, canny.masked_fill(hole, 0.0), hole.to(torch.float32)], dim=1)
     return F.pad(x, pad, mode="replicate")
 
 
-def _inpaint_input(image: Tensor, edges: Tensor, hole: Tensor, pad: list[int]) -> Tensor:
-    """`[B,4,H',W']`: RGB, white in the hole; edges, which have the padded size already."""
-    white = (image.to(torch.float32) / 255).masked_fill(hole, 1.0)
-    return torch.cat([F.pad(white, pad, mode="replicate"), edges], dim=1)
+def _inpaint_input(
+    filled: Tensor, edges: Tensor, hole: Tensor, pad: list[int], shows_hole: bool
+) -> Tensor:
+    """`[B,4,H',W']`: RGB with the hole filled; edges, which have the padded size already.
+
+    `[B,5,H',W']` where a network needs to be shown the hole, which white shows by itself.
+    """
+    x = [F.pad(filled, pad, mode="replicate"), edges]
+    if shows_hole:
+        x.append(F.pad(hole.to(torch.float32), pad, mode="replicate"))
+    return torch.cat(x, dim=1)
 
 
 def _padding(image: Tensor, multiple: int, least: int) -> list[int]:
@@ -167,6 +204,11 @@ def _crop(x: Tensor, image: Tensor) -> Tensor:
     return x[:, :, : image.size(2), : image.size(3)]
 
 
-def _merge(made: Tensor, where: Tensor, known: Tensor) -> Tensor:
-    """In `where`, `made` (float in 0..1) times 255, truncated; elsewhere the bytes of `known`."""
-    return torch.where(where, (made * 255).to(torch.uint8), known)
+def _merge(made: Tensor, where: Tensor, known: Tensor, rounding: float) -> Tensor:
+    """In `where`, `made` (float, clamped to 0..1) times 255; elsewhere the bytes of `known`.
+
+    `rounding` is added before the rest is cut off: 0 truncates as the published scripts do, 0.5
+    rounds.
+    """
+    levels = made.clamp(0.0, 1.0) * 255 + rounding
+    return torch.where(where, levels.to(torch.uint8), known)

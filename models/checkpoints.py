@@ -7,31 +7,54 @@ float32 whose every tensor came from the file, finite and of the right shape, or
 
 Layouts: `{'iteration': int, 'generator': state}`, `{'discriminator': state}`, or the state alone;
 keys with `module.` in front (trained on several GPUs) or without. Width and number of residual
-blocks are read from the tensors.
+blocks are read from the tensors. Matting networks come as `{'state_dict': state}` too, and as
+pickles of whole objects, whose tensors alone are taken (`models.pickled_networks`). Files that end
+in `.safetensors` are the project's own, as `retouchd-train weights` writes them; what tensors can't
+say stands in their metadata.
 """
 
 import hashlib
 import io
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from models.edgeconnect import Discriminator, EdgeGenerator, InpaintGenerator
+from models.edgeconnect import (
+    CorrectingInpaintGenerator,
+    Discriminator,
+    EdgeGenerator,
+    InpaintGenerator,
+)
 from models.matting import DeepImageMatting
+from models.matting_corrected import CorrectingMatting
+from models.matting_normed import NormedMatting
+from models.matting_skips import SkipMatting
+from models.pickled_networks import read_pickled_state
+from models.pickles import PickleError
 
 EDGE_GENERATOR_FILE = "EdgeModel_gen.pth"
 INPAINT_GENERATOR_FILE = "InpaintingModel_gen.pth"
 EDGE_DISCRIMINATOR_FILE = "EdgeModel_dis.pth"
 INPAINT_DISCRIMINATOR_FILE = "InpaintingModel_dis.pth"
 
+# The project's own, in the same order, and the matting network.
+EDGE_WEIGHTS_FILE = "edgeconnect-edge.safetensors"
+INPAINT_WEIGHTS_FILE = "edgeconnect-inpaint.safetensors"
+MATTING_WEIGHTS_FILE = "matting.safetensors"
+
+# The weights that come with the project; the card beside each file says what they are.
+STARTER_WEIGHTS = Path(__file__).parent / "weights"
+
 Part = Literal["generator", "discriminator"]
 Network = TypeVar("Network", bound=nn.Module)
+MattingNetwork = DeepImageMatting | SkipMatting | NormedMatting | CorrectingMatting
 
 # An error names this many keys and counts the rest.
 _KEYS_NAMED = 4
@@ -43,21 +66,38 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file's tensors, by their published names, float32 on the CPU, and the file's sha256."""
+    """A file's tensors, by their published names, float32 on the CPU, and the file's sha256.
+
+    `about` is what a safetensors file says of itself: `fill` of the hole ("white" or "smooth"),
+    `licence`, and more.
+    """
 
     path: Path
     sha256: str
     state: dict[str, Tensor]
+    about: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fills_smoothly(self) -> bool:
+        """Whether the network was trained on holes that were filled smoothly."""
+        return self.about.get("fill") == "smooth"
 
 
-def read_checkpoint(path: Path, part: Part = "generator") -> Checkpoint:
+def read_checkpoint(
+    path: Path, part: Part = "generator", *, whole_objects: bool = False
+) -> Checkpoint:
     """Read the tensors of one network from a file, without running anything the file brings.
+
+    With `whole_objects` a file that pickles the network itself, or other objects beside its
+    tensors, is read too: the tensors are taken, and the objects are not made.
 
     Raises `CheckpointError` where the file is missing or unreadable, is no checkpoint, wants to run
     code, holds another part, or has a tensor with NaN or infinite values.
     """
     data = _read_bytes(path)
-    loaded = _unpickle(path, data)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path, data)
+    loaded = _unpickle(path, data, whole_objects)
     if not isinstance(loaded, Mapping):
         raise CheckpointError(
             f"{path}: holds a {type(loaded).__name__}, not a dictionary of tensors. "
@@ -75,10 +115,18 @@ def build_edge_generator(checkpoint: Checkpoint) -> EdgeGenerator:
     return _fill(EdgeGenerator(width, _blocks(checkpoint)), checkpoint, what)
 
 
-def build_inpaint_generator(checkpoint: Checkpoint) -> InpaintGenerator:
-    """The inpaint generator of a checkpoint, in evaluation mode. Raises `CheckpointError`."""
+def build_inpaint_generator(
+    checkpoint: Checkpoint,
+) -> InpaintGenerator | CorrectingInpaintGenerator:
+    """The inpaint generator of a checkpoint, in evaluation mode. Raises `CheckpointError`.
+
+    One that is shown the hole, as its first layer tells, corrects a smooth fill.
+    """
     what = "EdgeConnect inpaint generator"
     width = _width(checkpoint, "encoder.1.weight", what)
+    if checkpoint.state["encoder.1.weight"].shape[1] == 5:
+        what = "EdgeConnect inpaint generator that corrects a smooth fill"
+        return _fill(CorrectingInpaintGenerator(width, _blocks(checkpoint)), checkpoint, what)
     return _fill(InpaintGenerator(width, _blocks(checkpoint)), checkpoint, what)
 
 
@@ -90,11 +138,48 @@ def build_discriminator(checkpoint: Checkpoint) -> Discriminator:
     return _fill(Discriminator(in_channels, width), checkpoint, what)
 
 
-def build_matting(checkpoint: Checkpoint) -> DeepImageMatting:
-    """The matting network of a checkpoint, in evaluation mode. Raises `CheckpointError`."""
-    what = "Deep Image Matting network (VGG16 with batch norm)"
-    width = _width(checkpoint, "_feature_extractor.features.0.weight", what)
-    return _fill(DeepImageMatting(width), checkpoint, what)
+def build_matting(checkpoint: Checkpoint, *, skips: bool | None = None) -> MattingNetwork:
+    """The matting network of a checkpoint, in evaluation mode. Raises `CheckpointError`.
+
+    Which of the three published layouts it is follows from the keys. `skips` is for `SkipMatting`
+    alone, whose tensors don't tell: True unless given, but False for a 1x1 `conv6_1`, of which all
+    published files are older than the skips.
+    """
+    if "_feature_extractor.features.0.weight" in checkpoint.state:
+        what = "Deep Image Matting network (VGG16 with batch norm)"
+        width = _width(checkpoint, "_feature_extractor.features.0.weight", what)
+        return _fill(DeepImageMatting(width), checkpoint, what)
+    if "conv1_1.weight" in checkpoint.state:
+        return _build_skip_matting(checkpoint, skips)
+    if "down1.conv1.cbr_unit.0.weight" in checkpoint.state:
+        what = "Deep Image Matting network (batch norm in the decoder)"
+        width = _width(checkpoint, "down1.conv1.cbr_unit.0.weight", what)
+        return _fill(NormedMatting(width=width), checkpoint, what)
+    if "network.conv1_1.weight" in checkpoint.state:
+        what = "Deep Image Matting network that corrects a first alpha"
+        width = _width(checkpoint, "network.conv1_1.weight", what)
+        return _fill(CorrectingMatting(width), checkpoint, what)
+    raise CheckpointError(
+        f"{checkpoint.path}: is no checkpoint of a Deep Image Matting network: it has none of "
+        "_feature_extractor.features.0.weight (Shirhe-Lyh's layout), conv1_1.weight "
+        "(huochaitiantang's) and down1.conv1.cbr_unit.0.weight (foamliu's). "
+        f"Its keys begin with {_keys(sorted(checkpoint.state))}. "
+        "Is it another network's file?"
+    )
+
+
+def _build_skip_matting(checkpoint: Checkpoint, skips: bool | None) -> SkipMatting:
+    what = "Deep Image Matting network (VGG16 without batch norm)"
+    width = _width(checkpoint, "conv1_1.weight", what)
+    bottom = checkpoint.state.get("conv6_1.weight")
+    kernel = 1 if bottom is not None and bottom.shape[2:] == (1, 1) else 3
+    network = SkipMatting(
+        width=width,
+        skips=kernel == 3 if skips is None else skips,
+        refine="refine_conv1.weight" in checkpoint.state,
+        bottom_kernel=kernel,
+    )
+    return _fill(network, checkpoint, what)
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -108,10 +193,25 @@ def _read_bytes(path: Path) -> bytes:
         raise CheckpointError(f"{path}: can't be read ({error.strerror}).") from None
 
 
-def _unpickle(path: Path, data: bytes) -> Any:
+def _read_safetensors(path: Path, data: bytes) -> Checkpoint:
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            about = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: is no whole safetensors file ({error}). Copy it again."
+        ) from None
+    return Checkpoint(path, hashlib.sha256(data).hexdigest(), _tensors(path, state), about)
+
+
+def _unpickle(path: Path, data: bytes, whole_objects: bool) -> Any:
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a hostile or torn file may fail in any way
+        state = _harvest(path, data) if whole_objects else None
+        if state is not None:
+            return state
         if "Weights only load failed" in str(error) and "GLOBAL" in str(error):
             raise CheckpointError(
                 f"{path}: holds more than tensors and was not opened, since its objects could run "
@@ -123,10 +223,22 @@ def _unpickle(path: Path, data: bytes) -> Any:
         ) from None
 
 
+def _harvest(path: Path, data: bytes) -> Mapping[Any, Any] | None:
+    """The tensors of a file that torch refused; None where it is no file of torch's."""
+    try:
+        return read_pickled_state(data)
+    except PickleError as error:
+        raise CheckpointError(
+            f"{path}: can be read neither as plain tensors nor as a pickled network: {error}. "
+            "If it is a checkpoint of yours, save the network's state_dict() alone."
+        ) from None
+
+
 def _find_state(path: Path, loaded: Mapping[Any, Any], part: Part) -> Mapping[Any, Any]:
-    found = loaded.get(part)
-    if isinstance(found, Mapping):
-        return found
+    for key in (part, "state_dict"):
+        found = loaded.get(key)
+        if isinstance(found, Mapping):
+            return found
     others = [key for key in ("generator", "discriminator") if key in loaded]
     if others:
         raise CheckpointError(

@@ -17,6 +17,10 @@ from torch.nn.utils import remove_spectral_norm, spectral_norm
 PUBLISHED_WIDTH = 64
 PUBLISHED_BLOCKS = 8
 
+# The last layer sums hundreds of features, so that one of Adam's steps moves its output by as much
+# as a whole correction. This makes it a tenth.
+CORRECTION_STEP = 0.1
+
 SIZE_MULTIPLE = 4
 SMALLEST_SIZE = 12
 
@@ -81,6 +85,27 @@ class InpaintGenerator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.decoder(self.middle(self.encoder(x)))
         return (torch.tanh(y) + 1) / 2
+
+
+class CorrectingInpaintGenerator(nn.Module):
+    """Correct the colours of a hole that was filled smoothly, along given edges.
+
+    Not in the paper: the published generator paints a white hole from nothing, which takes millions
+    of samples to learn. This one has the same layers and adds its output to the fill.
+    `x [B,5,H,W]`: RGB with the hole filled, the edge map, the mask (1 = hole), which no white shows
+    here; all in 0..1. Gives RGB `[B,3,H,W]`: in the hole the fill and a correction within -1..1,
+    not clamped; elsewhere the picture.
+    """
+
+    def __init__(self, width: int = PUBLISHED_WIDTH, blocks: int = PUBLISHED_BLOCKS) -> None:
+        super().__init__()
+        self.encoder = _encoder(5, width, spectral=False)
+        self.middle = _middle(width, blocks, spectral=False)
+        self.decoder = _decoder(width, 3, spectral=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.decoder(self.middle(self.encoder(x)))
+        return x[:, 0:3] + x[:, 4:5] * torch.tanh(CORRECTION_STEP * y)
 
 
 class Discriminator(nn.Module):

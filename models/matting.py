@@ -14,6 +14,10 @@ PUBLISHED_WIDTH = 64
 # Four poolings halve the picture, rounding down, and the smallest must keep a pixel.
 SMALLEST_SIZE = 16
 
+# ImageNet's mean and deviation of RGB in 0..1, on which VGG16 was trained. Every layout's input.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 # How far, in pixels, a pixel's influence is carried, at the most: half of each kernel less a half,
 # times the distance of the layer's pixels. 2 in the head, 2 + 4 + 12 + 24 + 48 in the encoder's
 # convolutions and 7.5 in its poolings, 32 + 16 + 8 + 4 + 2 in the decoder's convolutions and 7.5 in

@@ -4,6 +4,8 @@ These networks have learned nothing. They are for showing that a file goes all t
 pictures look like noise.
 """
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,6 +20,8 @@ from models.checkpoints import (
 )
 from models.edgeconnect import Discriminator, EdgeGenerator, InpaintGenerator
 from models.matting import DeepImageMatting
+from models.matting_normed import NormedMatting
+from models.matting_skips import SkipMatting
 
 _POWER_ITERATIONS = 10
 
@@ -43,18 +47,40 @@ def write_edgeconnect(folder: Path, width: int = 8, blocks: int = 2, seed: int =
             torch.save({"discriminator": _varied(judge).state_dict()}, folder / name)
 
 
-def write_matting(file: Path, width: int = 8, seed: int = 0) -> None:
+def write_matting(
+    file: Path,
+    width: int = 8,
+    seed: int = 0,
+    *,
+    layout: Callable[..., nn.Module] = DeepImageMatting,
+) -> None:
     """Write a checkpoint of the matting network to `file`, untrained: a plain state_dict.
 
-    The published network has width 64. The same seed gives the same weights.
+    `layout` makes the network from `width`: `DeepImageMatting`, `NormedMatting` or `SkipMatting`,
+    whose file holds what its training keeps beside the state. The published networks have width
+    64. The same seed gives the same weights.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _varied(DeepImageMatting(width))
-        # Unpooling leaves three zeros of four, four times over: make up for what that loses.
-        network.get_parameter("_final_conv.weight").data.mul_(10)
-        torch.save(network.state_dict(), file)
+        network = _varied(layout(width=width))
+        # Unpooling leaves three zeros of four, level after level: make up for what that loses.
+        last, gain = _last_layer(network)
+        network.get_parameter(f"{last}.weight").data.mul_(gain)
+        state = network.state_dict()
+        if isinstance(network, SkipMatting):
+            torch.save({"epoch": 0, "state_dict": state, "best_sad": math.inf}, file)
+        else:
+            torch.save(state, file)
+
+
+def _last_layer(network: nn.Module) -> tuple[str, float]:
+    """The layer that gives the logits, and a gain at which alpha is seen to vary."""
+    if isinstance(network, SkipMatting):
+        return "deconv1", 1.0 if network.skips else 30.0
+    if isinstance(network, NormedMatting):
+        return "up1.conv.cbr_unit.1", 4.0
+    return "_final_conv", 10.0
 
 
 def _varied(network: nn.Module) -> nn.Module:
