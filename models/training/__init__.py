@@ -1,0 +1,1 @@
+"""How the starter networks are made: the pictures they learn from, and the training itself."""

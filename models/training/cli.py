@@ -1,0 +1,155 @@
+"""`retouchd-train`: pictures in, a run folder with trained weights out.
+
+Exit code 0: trained to the last step, or stopped in good order with everything saved. 1: training
+could not go on. 2: wrong usage, settings or data. Errors are one line on stderr.
+"""
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from models.training.board import Board
+from models.training.edgeconnect import EDGE, INPAINT
+from models.training.folders import read_masks
+from models.training.loop import TrainingError
+from models.training.pack import PackError
+from models.training.parallel import join_group
+from models.training.prepare import prepare
+from models.training.runs import RunError, edgeconnect_run, matting_run, save_weights
+from models.training.settings import (
+    EdgeConnectSettings,
+    MattingSettings,
+    SettingsError,
+    read_settings,
+)
+
+STAGES = ("edge", "inpaint", "joint")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; gives its exit code."""
+    try:
+        options = _parser().parse_args(argv)
+    except SystemExit as stop:  # argparse has said why
+        return int(stop.code or 0)
+    try:
+        options.command(options)
+    except (SettingsError, PackError, RunError) as error:
+        return _fail(str(error), 2)
+    except TrainingError as error:
+        return _fail(str(error), 1)
+    except OSError as error:
+        return _fail(f"{error.filename or options.command}: {error.strerror}.", 1)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="retouchd-train", description="Train the networks that retouchd runs."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    data = commands.add_parser("prepare", help="fetch freely licensed pictures and pack them")
+    data.add_argument("--output", type=Path, required=True, metavar="PACK")
+    data.add_argument(
+        "--cache", type=Path, default=Path("packages"), help="folder of the packages fetched"
+    )
+    data.set_defaults(command=_prepare)
+
+    inpaint = commands.add_parser("edgeconnect", help="inpainting: one of three stages")
+    inpaint.add_argument("stage", choices=STAGES)
+    inpaint.add_argument(
+        "--edge", type=Path, metavar="RUN", help="joint: the run that trained the edge stage"
+    )
+    inpaint.add_argument(
+        "--inpaint", type=Path, metavar="RUN", help="joint: the run that trained the inpaint stage"
+    )
+    inpaint.add_argument(
+        "--masks", type=Path, metavar="DIR", help="irregular masks of your own (white: hole)"
+    )
+    inpaint.set_defaults(command=_edgeconnect)
+
+    matting = commands.add_parser("matting", help="matting")
+    matting.add_argument(
+        "--backgrounds", type=Path, metavar="DIR", help="background photos, if not in DATA"
+    )
+    matting.set_defaults(command=_matting)
+
+    for command in (inpaint, matting):
+        command.add_argument(
+            "--data", type=Path, required=True, help="a pack, or a folder of pictures"
+        )
+        command.add_argument("--settings", type=Path, metavar="TOML", required=True)
+        command.add_argument(
+            "--run", type=Path, required=True, metavar="DIR", help="made, or resumed"
+        )
+        command.add_argument(
+            "--minutes", type=float, help="save and stop after this time; resumes like a kill"
+        )
+        command.add_argument("--device", help="cpu, cuda, cuda:1 ...; the GPU if there is one")
+
+    weights = commands.add_parser("weights", help="write a run's weights to be exported")
+    weights.add_argument("--run", type=Path, required=True, metavar="DIR")
+    weights.add_argument("--output", type=Path, required=True, metavar="DIR")
+    weights.set_defaults(command=_weights)
+    return parser
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    summary = prepare(options.output, cache=options.cache, progress=print)
+    print(summary)
+
+
+def _edgeconnect(options: argparse.Namespace) -> None:
+    if options.stage == "joint" and not (options.edge and options.inpaint):
+        raise RunError("joint: needs --edge RUN and --inpaint RUN, the two stages before it.")
+    settings = read_settings(options.settings, EdgeConnectSettings)
+    masks = read_masks(options.masks) if options.masks else []
+    group = join_group(options.device)
+    run = edgeconnect_run(
+        options.stage,
+        settings,
+        options.data,
+        options.run,
+        group,
+        masks=masks,
+        starts={EDGE: options.edge, INPAINT: options.inpaint},
+    )
+    _go(run, options)
+
+
+def _matting(options: argparse.Namespace) -> None:
+    settings = read_settings(options.settings, MattingSettings)
+    group = join_group(options.device)
+    _go(
+        matting_run(settings, options.data, options.run, group, backgrounds=options.backgrounds),
+        options,
+    )
+
+
+def _go(run, options: argparse.Namespace) -> None:  # type: ignore[no-untyped-def]
+    if options.minutes:
+        run.until = time.monotonic() + 60 * options.minutes
+    signal.signal(signal.SIGTERM, lambda *_: setattr(run, "until", 0.0))
+    torch.backends.cudnn.benchmark = True
+    with Board(run.folder, shown=run.group.rank == 0) as board:
+        run.go(board)
+
+
+def _weights(options: argparse.Namespace) -> None:
+    for path in save_weights(options.run, options.output):
+        print(path)
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"retouchd-train: {text}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Several devices as one: each sees its own samples, all take the same step.
+
+Started by torchrun, which tells each process its rank in the environment; alone without it.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among its peers: its rank, how many there are, and its device."""
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    def average_gradients(self, weights: Sequence[Tensor]) -> None:
+        """Replace each gradient by its mean over all devices, in one exchange.
+
+        Done by hand since a step of adversarial training goes through two networks in turn, which
+        wrappers around a single forward pass don't expect.
+        """
+        if self.size == 1 or not weights:
+            return
+        grads = [weight.grad for weight in weights if weight.grad is not None]
+        flat = torch.cat([grad.flatten() for grad in grads])
+        dist.all_reduce(flat)
+        flat /= self.size
+        for grad, mean in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+            grad.copy_(mean.view_as(grad))
+
+    def same_start(self, networks: dict[str, nn.Module]) -> None:
+        """Give every device the first one's weights."""
+        if self.size > 1:
+            for network in networks.values():
+                for tensor in network.state_dict().values():
+                    dist.broadcast(tensor, 0)
+
+
+def join_group(device: str | None = None) -> Group:
+    """The group torchrun started, or this process alone; on its GPU where there is one."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    name = device or (f"cuda:{local}" if torch.cuda.is_available() else "cpu")
+    place = torch.device(name)
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    if size > 1:
+        dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    return Group(place, rank, size)

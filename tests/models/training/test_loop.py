@@ -1,0 +1,144 @@
+"""The loop: ten steps of each stage, resumed runs, learning that ends near zero."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_runs
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from models.training.board import Board
+from models.training.loop import Batch, Run, TrainingError, rate_at
+
+
+def go(run: Run) -> list[dict[str, Any]]:
+    """Train, and give the logged lines."""
+    with Board(run.folder) as board:
+        run.go(board)
+    return lines(run.folder)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    text = (folder / "scalars.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+PAPER = {"adversarial": 0.1, "matching": 1.0, "style": 10.0, "content": 0.1}
+
+
+@pytest.mark.parametrize("stage", ["edge", "inpaint", "joint"])
+@pytest.mark.parametrize("fill", ["white", "smooth"])
+def test_ten_steps_of_each_stage_with_every_loss(tmp_path: Path, stage: str, fill: str) -> None:
+    run = tiny_runs.inpaint_run(tmp_path, stage, fill=fill, **PAPER)
+    before = {name: _flat(network) for name, network in run.training.networks.items()}
+    logged = [line for line in go(run) if "judge" in line]
+    assert [line["step"] for line in logged] == list(range(1, 11))
+    assert {"adversarial", "matching", "style", "content", "judge"} <= logged[0].keys()
+    assert all(math.isfinite(value) for line in logged for value in line.values())
+    for name, network in run.training.networks.items():
+        assert not torch.equal(before[name], _flat(network)), f"{name} has not learned"
+
+
+def test_a_run_leaves_scalars_pictures_a_board_and_a_checkpoint(tmp_path: Path) -> None:
+    go(tiny_runs.inpaint_run(tmp_path))
+    assert (tmp_path / "last.pt").stat().st_size > 0
+    assert list((tmp_path / "board").iterdir())
+    with Image.open(tmp_path / "pictures" / "0000010.png") as picture:
+        assert picture.size == (2 * 4 * 32, 32)  # two rows of: filled, edges, made, true
+    assert any("validation/psnr" in line for line in lines(tmp_path))
+
+
+def test_a_smooth_fill_is_where_a_correction_begins(tmp_path: Path) -> None:
+    run = tiny_runs.inpaint_run(tmp_path)
+    with Board(tmp_path) as board:
+        run.measure(board)
+    (line,) = lines(tmp_path)
+    assert line["validation/psnr"] == pytest.approx(line["validation/psnr_fill"], abs=1e-4)
+
+
+@pytest.mark.parametrize("stage", ["edge", "joint"])
+def test_a_run_cut_off_and_resumed_learns_as_if_it_had_not_been(tmp_path: Path, stage: str) -> None:
+    whole = go(tiny_runs.inpaint_run(tmp_path / "whole", stage, **PAPER))
+    cut = tiny_runs.inpaint_run(tmp_path / "cut", stage, **PAPER)
+    cut.resume()
+    _steps(cut, 4)
+    cut.save()
+    _steps(cut, 2)  # done after the checkpoint, and lost
+    resumed = go(tiny_runs.inpaint_run(tmp_path / "cut", stage, **PAPER))
+    assert resumed[0]["step"] == 5
+    for again, once in zip(resumed, whole[4:], strict=False):
+        if again["step"] == once["step"] and again.keys() == once.keys():
+            for name in once.keys() - {"seconds", "pictures_per_second", "peak_share"}:
+                assert again[name] == pytest.approx(once[name], rel=1e-3, abs=1e-5), name
+
+
+def test_the_number_of_loader_processes_changes_nothing(tmp_path: Path) -> None:
+    alone = tiny_runs.inpaint_run(tmp_path / "a", steps=3)
+    helped = tiny_runs.inpaint_run(tmp_path / "b", steps=3, loaders=2)
+    for one, other in zip(alone.batches(), helped.batches(), strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    run = tiny_runs.inpaint_run(tmp_path, learning_rate=1e30, average=0.0)
+    with pytest.raises(TrainingError, match="learning_rate"):
+        go(run)
+
+
+def test_rate_rises_then_falls_to_its_final_share() -> None:
+    settings = tiny_runs.settings(steps=100, warmup_steps=10, final_rate=0.1)
+    rates = [rate_at(step, settings) for step in range(100)]
+    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert rates[10] == 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1, abs=0.01)
+
+
+def test_the_published_rate_stays_as_it_is() -> None:
+    settings = tiny_runs.settings(steps=100, warmup_steps=0, final_rate=1.0)
+    assert {rate_at(step, settings) for step in range(100)} == {1.0}
+
+
+@dataclass(frozen=True)
+class OneBatch(Dataset[Batch]):
+    """The same few samples over and over."""
+
+    rows: Sequence[Batch]
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        return self.rows[number % len(self.rows)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "loss"), [("edge", "edges"), ("inpaint", "reconstruction"), ("joint", "edges")]
+)
+def test_one_batch_learned_by_heart_drives_the_loss_near_zero(
+    tmp_path: Path, stage: str, loss: str
+) -> None:
+    run = tiny_runs.inpaint_run(
+        tmp_path, stage, steps=150, width=12, adversarial=0.0, learning_rate=1.5e-3,
+        final_rate=0.05, log_every=150, measure_every=1000, clip=1.0,
+    )  # fmt: skip
+    run.samples = OneBatch([run.samples[number] for number in range(2)])
+    first = float(run.training.step(next(iter(run.batches())), run.update)[loss])
+    last = next(line[loss] for line in go(run) if loss in line)
+    assert last < 0.12 * first
+
+
+def _steps(run: Run, count: int) -> None:
+    for batch, _ in zip(run.batches(), range(count), strict=False):
+        run._set_rates()
+        run.training.step(batch, run.update)
+        run.step += 1
+        run.average.update(run.step)
+
+
+def _flat(network: torch.nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten().clone() for p in network.parameters()])
