@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Final
 
 from demo_photos import JOBS, Job
-from demo_sheet import Cell, Row, draw_sheet, on_checkerboard
 from PIL import Image, ImageChops
 
+from models.evaluation.sheet import Cell, Row, draw_sheet, on_checkerboard
 from models.untrained import write_edgeconnect, write_matting
 
 DEMO: Final = Path(__file__).resolve().parent.parent / "demo"

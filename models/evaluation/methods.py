@@ -1,0 +1,48 @@
+"""A method: anything that fills holes or finds mattes, from pixels to pixels.
+
+Artifacts and peers are both made into this one form, so that they are run, timed and judged alike.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+TaskName = Literal["inpaint", "matting"]
+
+
+class EvaluationError(Exception):
+    """An evaluation can't go on. The text says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """`run(picture, guide) -> result`, all uint8 arrays, and what a reader must know of it.
+
+    `picture [H,W,3]` RGB. Inpainting: the guide is the hole `[H,W]`, 0 or 255, the result
+    `[H,W,3]`. Matting: the guide is the trimap `[H,W]` of 0, 128 and 255, the result the alpha
+    `[H,W]`. `about` goes into the tables. `identity` names everything the result depends on
+    beside the input; it is empty where results must not be kept from one evaluation to the next.
+    """
+
+    name: str
+    kind: Literal["artifact", "peer"]
+    about: str
+    run: Callable[[Picture, Picture], Picture]
+    identity: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def needed(module: str, package: str, purpose: str) -> Any:
+    """A module that only an evaluation needs. Raises `EvaluationError` where it is missing."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise EvaluationError(
+            f"{purpose} needs the package {package}, which can't be imported here ({error}). "
+            "Install it."
+        ) from None
