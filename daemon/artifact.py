@@ -93,6 +93,9 @@ class Manifest(BaseModel):
     licence: str = Field(default="unknown", description="Licence of the weights.")
     trained: bool = Field(default=True, description="False where the weights are random.")
     metrics: dict[str, float] | None = None
+    note: str | None = Field(
+        default=None, description="What whoever looks at a result should know of the weights."
+    )
 
 
 def read_manifest(path: Path) -> Manifest:

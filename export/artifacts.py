@@ -5,6 +5,7 @@ is as it was before.
 """
 
 import copy
+import json
 import os
 import re
 import tempfile
@@ -257,6 +258,7 @@ def compile_pipeline(recipe: Recipe, dtype: torch.dtype, device: str) -> torch.j
 def _manifest(
     recipe: Recipe, licence: str, trained: bool, device: str, precision: Precision
 ) -> Manifest:
+    about = recipe.checkpoints[-1].about
     return Manifest(
         contract="retouchd",
         contract_version=1,
@@ -277,6 +279,8 @@ def _manifest(
         torch_version=torch.__version__,
         licence=licence,
         trained=trained,
+        note=about.get("note"),
+        metrics=json.loads(about.get("metrics", "null")),
     )
 
 

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{output}: can't be written ({error.strerror}).", 1)
     except RuntimeError as error:  # torch's writer tells of a full disk in its own way
-        return _fail(f"{output}: can't be made ({str(error).splitlines()[0]}).", 1)
+        return _fail(f"{output}: can't be made ({str(error).strip().splitlines()[0]}).", 1)
     return 0
 
 

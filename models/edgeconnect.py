@@ -102,10 +102,11 @@ class CorrectingInpaintGenerator(nn.Module):
         self.encoder = _encoder(5, width, spectral=False)
         self.middle = _middle(width, blocks, spectral=False)
         self.decoder = _decoder(width, 3, spectral=False)
+        self.step = CORRECTION_STEP
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.decoder(self.middle(self.encoder(x)))
-        return x[:, 0:3] + x[:, 4:5] * torch.tanh(CORRECTION_STEP * y)
+        return x[:, 0:3] + x[:, 4:5] * torch.tanh(self.step * y)
 
 
 class Discriminator(nn.Module):

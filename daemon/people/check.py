@@ -68,6 +68,8 @@ def model_facts(manifest: Manifest) -> str:
     parts.append(manifest.precision)
     if not manifest.trained:
         parts.append("UNTRAINED, its results are noise")
+    if manifest.note:
+        parts.append(manifest.note)
     return ", ".join(parts)
 
 

@@ -32,6 +32,8 @@ def job_log(record: Record, done: Done, hello: Hello) -> str:
         ("job", record.job),
     ]
     notes = list(done.notes)
+    if model.note:
+        notes.insert(0, f"the model: {model.note}")
     if not model.trained:
         notes.insert(0, "the model is UNTRAINED: its weights are random, and so is what it paints")
     facts += [("note", note) for note in notes]

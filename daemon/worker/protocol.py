@@ -70,6 +70,7 @@ class Model(_Message):
     licence: str
     trained: bool
     metrics: dict[str, float] | None
+    note: str | None = None
 
 
 class Hello(_Message):

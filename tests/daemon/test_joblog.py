@@ -125,6 +125,11 @@ def test_log_says_first_of_all_notes_that_a_model_is_untrained() -> None:
     assert notes[1:] == ["converted from CMYK to RGB"]
 
 
+def test_log_hands_on_what_a_model_says_of_itself() -> None:
+    text = job_log(record(), done(), hello(note="A small starter network."))
+    assert ("note", "the model: A small starter network.") in facts(text)
+
+
 def test_log_tells_what_went_wrong_before() -> None:
     text = job_log(record(story=("the worker died", "the disk was full")), done(), hello())
     assert [value for name, value in facts(text) if name == "earlier"] == [
