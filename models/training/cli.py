@@ -5,6 +5,7 @@ could not go on. 2: wrong usage, settings or data. Errors are one line on stderr
 """
 
 import argparse
+import json
 import signal
 import sys
 import time
@@ -16,10 +17,10 @@ import torch
 from models.training.board import Board
 from models.training.edgeconnect import EDGE, INPAINT
 from models.training.folders import read_masks
-from models.training.loop import TrainingError
+from models.training.loop import Run, TrainingError
 from models.training.pack import PackError
 from models.training.parallel import join_group
-from models.training.prepare import prepare
+from models.training.prepare import pack_folders, prepare
 from models.training.runs import RunError, edgeconnect_run, matting_run, save_weights
 from models.training.settings import (
     EdgeConnectSettings,
@@ -59,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--cache", type=Path, default=Path("packages"), help="folder of the packages fetched"
     )
+    data.add_argument(
+        "--photos", type=Path, metavar="DIR", help="pack photos of your own, and fetch nothing"
+    )
+    data.add_argument(
+        "--cutouts", type=Path, metavar="DIR", help="pack cut-outs of your own, and fetch nothing"
+    )
     data.set_defaults(command=_prepare)
 
     inpaint = commands.add_parser("edgeconnect", help="inpainting: one of three stages")
@@ -96,13 +103,27 @@ def _parser() -> argparse.ArgumentParser:
     weights = commands.add_parser("weights", help="write a run's weights to be exported")
     weights.add_argument("--run", type=Path, required=True, metavar="DIR")
     weights.add_argument("--output", type=Path, required=True, metavar="DIR")
+    weights.add_argument("--licence", metavar="TEXT", help="of the weights, for the artifacts")
+    weights.add_argument(
+        "--note", metavar="TEXT", help="what whoever looks at a result should know"
+    )
+    weights.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="how good they are; may be given again",
+    )
     weights.set_defaults(command=_weights)
     return parser
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    summary = prepare(options.output, cache=options.cache, progress=print)
-    print(summary)
+    if options.photos or options.cutouts:
+        own = {"photos": options.photos, "cutouts": options.cutouts}
+        print(pack_folders(options.output, **own, progress=print))
+    else:
+        print(prepare(options.output, cache=options.cache, progress=print))
 
 
 def _edgeconnect(options: argparse.Namespace) -> None:
@@ -132,18 +153,29 @@ def _matting(options: argparse.Namespace) -> None:
     )
 
 
-def _go(run, options: argparse.Namespace) -> None:  # type: ignore[no-untyped-def]
+def _go(run: Run, options: argparse.Namespace) -> None:
     if options.minutes:
         run.until = time.monotonic() + 60 * options.minutes
-    signal.signal(signal.SIGTERM, lambda *_: setattr(run, "until", 0.0))
+    for asked in (signal.SIGTERM, signal.SIGINT):  # the step ends, is saved, and the run with it
+        signal.signal(asked, lambda *_: setattr(run, "until", 0.0))
     torch.backends.cudnn.benchmark = True
     with Board(run.folder, shown=run.group.rank == 0) as board:
         run.go(board)
 
 
 def _weights(options: argparse.Namespace) -> None:
-    for path in save_weights(options.run, options.output):
+    said = {name: getattr(options, name) for name in ("licence", "note")}
+    said["metrics"] = json.dumps(_metrics(options.metric)) if options.metric else None
+    known = {name: text for name, text in said.items() if text is not None}
+    for path in save_weights(options.run, options.output, **known):
         print(path)
+
+
+def _metrics(texts: Sequence[str]) -> dict[str, float]:
+    try:
+        return {name: float(value) for name, value in (text.split("=") for text in texts)}
+    except ValueError:
+        raise RunError(f"--metric: {' '.join(texts)}: has to be NAME=NUMBER.") from None
 
 
 def _fail(text: str, code: int) -> int:

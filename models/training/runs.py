@@ -113,10 +113,12 @@ def matting_run(
     return Run(MattingTraining(settings), sets[0], sets[1], settings, folder, group)
 
 
-def save_weights(folder: Path, output: Path) -> list[Path]:
+def save_weights(folder: Path, output: Path, **said: str) -> list[Path]:
     """Write a run's networks to `output` as float16 safetensors; gives the files.
 
-    Averages where the run kept them; no discriminators. Raises `RunError`.
+    Averages where the run kept them; no discriminators. `said` goes into the files' metadata and
+    from there into artifacts: `licence`, `note`, `metrics` (JSON, numbers by name). Raises
+    `RunError`.
     """
     from safetensors.torch import save_file
 
@@ -131,8 +133,10 @@ def save_weights(folder: Path, output: Path) -> list[Path]:
             "network": name,
             "fill": str(about["settings"].get("fill", "")),
             "training": json.dumps(about, sort_keys=True),
+            **said,
         }
         save_file(half, output / FILES[name], metadata=metadata)
+        (output / FILES[name]).chmod(0o644)  # whatever the library that wrote it thinks of others
         written.append(output / FILES[name])
     return written
 

@@ -61,7 +61,9 @@ class MattingSamples(Dataset[dict[str, Tensor]]):
     smoke: float = 0.1
     least_band: int = 2
     most_band: int = 25
-    _drawn: dict[tuple[str, int], Foreground] = field(default_factory=dict, compare=False)
+    _drawn: dict[tuple[str, int], Foreground] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, number])
