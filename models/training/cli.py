@@ -19,7 +19,7 @@ from models.training.edgeconnect import EDGE, INPAINT
 from models.training.folders import read_masks
 from models.training.loop import Run, TrainingError
 from models.training.pack import PackError
-from models.training.parallel import join_group
+from models.training.parallel import DeviceError, join_group
 from models.training.prepare import pack_folders, prepare
 from models.training.runs import RunError, edgeconnect_run, matting_run, save_weights
 from models.training.settings import (
@@ -40,12 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     try:
         options.command(options)
-    except (SettingsError, PackError, RunError) as error:
+    except (SettingsError, PackError, RunError, DeviceError) as error:
         return _fail(str(error), 2)
     except TrainingError as error:
         return _fail(str(error), 1)
     except OSError as error:
-        return _fail(f"{error.filename or options.command}: {error.strerror}.", 1)
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}.", 1)
     return 0
 
 
@@ -154,13 +155,14 @@ def _matting(options: argparse.Namespace) -> None:
 
 
 def _go(run: Run, options: argparse.Namespace) -> None:
-    if options.minutes:
+    if options.minutes is not None:
         run.until = time.monotonic() + 60 * options.minutes
     for asked in (signal.SIGTERM, signal.SIGINT):  # the step ends, is saved, and the run with it
         signal.signal(asked, lambda *_: setattr(run, "until", 0.0))
     torch.backends.cudnn.benchmark = True
     with Board(run.folder, shown=run.group.rank == 0) as board:
         run.go(board)
+    run.group.leave()
 
 
 def _weights(options: argparse.Namespace) -> None:

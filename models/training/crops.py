@@ -47,11 +47,19 @@ class InpaintSamples(Dataset[dict[str, Tensor]]):
 
     def _hole(self, rng: np.random.Generator) -> np.ndarray:
         if self.masks:
-            mask = self.masks[int(rng.integers(len(self.masks)))]
-            return random_crop(rng, mask, self.size, self.smallest_scale, Image.Resampling.NEAREST)
+            return self._own_hole(rng, self.masks[int(rng.integers(len(self.masks)))])
         if rng.random() < self.scratches:
             return scratches_and_dust(rng, self.size, self.size)
         return irregular_hole(rng, self.size, self.size, least=self.least_hole, most=self.most_hole)
+
+    def _own_hole(self, rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
+        """A crop of the mask that has a hole in it, or else the whole mask made small."""
+        nearest = Image.Resampling.NEAREST
+        for _ in range(20):
+            crop = random_crop(rng, mask, self.size, self.smallest_scale, nearest)
+            if crop.any():
+                return crop
+        return np.array(Image.fromarray(mask).resize((self.size, self.size), nearest))
 
 
 def random_crop(

@@ -165,6 +165,9 @@ class InpaintTraining:
         if s.squares:
             squares = losses.squares_in_hole(made, seen.image, seen.hole)
             parts["squares"] = s.squares * squares
+        if s.decibels:
+            decibels = losses.decibels_in_hole(made, seen.image, seen.hole)
+            parts["decibels"] = s.decibels * decibels
         with update.precision():
             if self.judge.wanted:
                 parts |= self.judge.teach(whole, seen.image)

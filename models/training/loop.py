@@ -119,7 +119,7 @@ class Run:
             self.step += 1
             self.average.update(self.step)
             now = time.monotonic()
-            last = self.step == self.settings.steps or now > self.until
+            last = self.step == self.settings.steps or self._is_time_to_stop(now)
             if self.step % self.settings.log_every == 0 or last:
                 self._check(losses)
                 rate = (self.step - first) / max(now - started, 1e-9)
@@ -135,6 +135,12 @@ class Run:
                 saved = time.monotonic()
             if last:
                 break
+
+    def _is_time_to_stop(self, now: float) -> bool:
+        """Whether any process of the group is to stop: all do so after the same step."""
+        if self.group.size > 1 and self.step % self.settings.log_every:
+            return False  # asking the others costs time
+        return self.group.any(now > self.until)
 
     def _first_step(self, batch: Batch) -> tuple[dict[str, Tensor], Speed]:
         """The first step, its operations counted; only then are networks compiled.

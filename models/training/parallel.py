@@ -12,6 +12,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
+class DeviceError(Exception):
+    """A device that is not there was asked for. The text says which."""
+
+
 @dataclass(frozen=True)
 class Group:
     """This process among its peers: its rank, how many there are, and its device."""
@@ -35,6 +39,19 @@ class Group:
         for grad, mean in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
             grad.copy_(mean.view_as(grad))
 
+    def any(self, said: bool) -> bool:
+        """Whether any process says so."""
+        if self.size == 1:
+            return said
+        flag = torch.tensor([float(said)], device=self.device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        return bool(flag.item())
+
+    def leave(self) -> None:
+        """End the exchange with the others."""
+        if self.size > 1:
+            dist.destroy_process_group()
+
     def same_start(self, networks: dict[str, nn.Module]) -> None:
         """Give every device the first one's weights."""
         if self.size > 1:
@@ -48,8 +65,15 @@ def join_group(device: str | None = None) -> Group:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    name = device or (f"cuda:{local}" if torch.cuda.is_available() else "cpu")
-    place = torch.device(name)
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda":
+        name = f"cuda:{local}"
+    try:
+        place = torch.device(name)
+        torch.zeros(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DeviceError(f"--device {name}: can't be used here ({reason}).") from None
     if place.type == "cuda":
         torch.cuda.set_device(place)
     if size > 1:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,6 @@ def edgeconnect_run(
     `starts` names the runs whose networks a stage begins with, by network; the joint stage needs
     both. Raises `RunError`, `PackError`.
     """
-    if settings.fill not in ("white", "smooth"):
-        raise RunError(f'fill = "{settings.fill}": has to be "white" or "smooth".')
     torch.manual_seed(settings.seed)
     training: Training
     if stage == "edge":
@@ -63,7 +62,7 @@ def edgeconnect_run(
         training = InpaintTraining(settings, EdgeGenerator(settings.width, settings.blocks))
     for name, start in (starts or {}).items():
         if start and name in training.networks:
-            _begin_with(training.networks[name], name, start)
+            _begin_with(training.networks[name], name, start, settings.fill)
     common = {
         field.name: getattr(settings, field.name)
         for field in dataclasses.fields(InpaintSamples)
@@ -109,6 +108,8 @@ def matting_run(
         )
         for split, seed in splits
     ]
+    if not all(samples.cutouts for samples in sets):
+        raise RunError(f"{data}: holds no cut-outs for one of the splits. Add some.")
     _settle(folder, MATTING, settings)
     return Run(MattingTraining(settings), sets[0], sets[1], settings, folder, group)
 
@@ -144,18 +145,18 @@ def save_weights(folder: Path, output: Path, **said: str) -> list[Path]:
 def _settle(folder: Path, stage: str, settings: RunSettings) -> None:
     """Make the run's folder, or check that it holds a run of the same kind."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "run.json"
     about = {"stage": stage, "settings": dataclasses.asdict(settings)}
     text = json.dumps(about, indent=2, sort_keys=True) + "\n"
-    if path.exists() and (folder / "last.pt").exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
-        changed = _differences(there, json.loads(text))
+    if (folder / "last.pt").exists():
+        changed = _differences(_about(folder), json.loads(text))
         if changed:
             raise RunError(
                 f"{folder}: holds a run with other settings ({', '.join(changed)}). "
                 "Use its own, or another folder."
             )
-    path.write_text(text, encoding="utf-8")
+    draft = folder / f".run.json.{os.getpid()}"
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(folder / "run.json")
 
 
 # What may change when a run is resumed: how it is told of and saved, not what it learns.
@@ -186,8 +187,13 @@ def _networks_of(folder: Path) -> dict[str, dict[str, Tensor]]:
     return {**state["networks"], **state["averages"]}
 
 
-def _begin_with(network: nn.Module, name: str, folder: Path) -> None:
+def _begin_with(network: nn.Module, name: str, folder: Path, fill: str) -> None:
     states = _networks_of(folder)
+    if fill != _about(folder)["settings"].get("fill"):
+        raise RunError(
+            f"{folder}: its {name} network was trained with another fill than {fill!r}. "
+            "Use the same fill in all stages."
+        )
     if name not in states:
         raise RunError(f"{folder}: trained no network named {name}. Name the run of that stage.")
     try:

@@ -39,6 +39,16 @@ class RunSettings:
     measure_pictures: int = 32
     save_every_s: float = 120.0
 
+    def faults(self) -> list[str]:
+        """What can't be, each in a few words."""
+        counts = ("steps", "batch", "log_every", "measure_every", "measure_pictures")
+        faults = [f"{name} has to be at least 1" for name in counts if getattr(self, name) < 1]
+        if self.precision not in ("auto", "fp32", "bf16"):
+            faults.append('precision has to be "auto", "fp32" or "bf16"')
+        if not all(beta < 1 for beta in self.betas):
+            faults.append("betas have to be below 1")
+        return faults
+
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeConnectSettings(RunSettings):
@@ -53,6 +63,7 @@ class EdgeConnectSettings(RunSettings):
     matching: float = 0.0  # feature matching; 10 for the edge stage
     reconstruction: float = 1.0  # L1 by the hole's share
     squares: float = 0.0  # L2 by the hole's share; not in the paper
+    decibels: float = 0.0  # negative PSNR in the hole; not in the paper
     style: float = 0.0  # 250 with VGG's features; ours are the discriminator's
     content: float = 0.0  # 0.1, likewise
     edges: float = 0.0  # cross entropy of the drawn edges; not in the paper
@@ -60,6 +71,20 @@ class EdgeConnectSettings(RunSettings):
     least_hole: float = 0.05
     most_hole: float = 0.45
     smallest_scale: float = 0.35  # of the photos, before they are cropped
+
+    def faults(self) -> list[str]:
+        faults = super().faults()
+        if self.size < 16 or self.size % 4:
+            faults.append("size has to be a multiple of 4 and at least 16")
+        if min(self.width, self.judge_width) < 1:
+            faults.append("width and judge_width have to be at least 1")
+        if self.fill not in ("white", "smooth"):
+            faults.append('fill has to be "white" or "smooth"')
+        if not 0 < self.least_hole <= self.most_hole <= 0.95:
+            faults.append("least_hole and most_hole have to rise, between 0 and 0.95")
+        if not (0 < self.smallest_scale <= 1 and self.scratches <= 1):
+            faults.append("smallest_scale and scratches have to lie between 0 and 1")
+        return faults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +101,18 @@ class MattingSettings(RunSettings):
     smoke: float = 0.1
     least_band: int = 2  # pixels that the trimap takes from either side
     most_band: int = 25
+
+    def faults(self) -> list[str]:
+        faults = super().faults()
+        if self.size < 32:
+            faults.append("size has to be at least 32")
+        if self.width < 1:
+            faults.append("width has to be at least 1")
+        if self.hair + self.lace + self.smoke > 1:
+            faults.append("hair, lace and smoke have to make 1 together at most")
+        if self.least_band > self.most_band:
+            faults.append("least_band has to be most_band at most")
+        return faults
 
 
 def read_settings(path: Path, kind: type[Settings]) -> Settings:
@@ -102,10 +139,9 @@ def make_settings(values: dict[str, Any], kind: type[Settings], source: str) -> 
         value = getattr(settings, field.name)
         if field.name != "loaders" and isinstance(value, int | float) and value < 0:
             raise SettingsError(f"{source}: {field.name}: {value} is below 0.")
-    if min(settings.steps, settings.batch, settings.log_every, settings.measure_every) < 1:
-        raise SettingsError(
-            f"{source}: steps, batch, log_every and measure_every have to be at least 1."
-        )
+    faults = settings.faults()
+    if faults:
+        raise SettingsError(f"{source}: {'; '.join(faults)}.")
     return settings
 
 

@@ -1,49 +1,38 @@
 """The loop: ten steps of each stage, resumed runs, learning that ends near zero."""
 
-import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny_runs
 import torch
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import Dataset
+from tiny_runs import CLOCKS, OneBatch, go, go_some_steps, lines, weights
 
 from models.training.board import Board
-from models.training.loop import Batch, Run, TrainingError, rate_at
+from models.training.loop import TrainingError, rate_at
 
-
-def go(run: Run) -> list[dict[str, Any]]:
-    """Train, and give the logged lines."""
-    with Board(run.folder) as board:
-        run.go(board)
-    return lines(run.folder)
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    text = (folder / "scalars.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
-
-
-PAPER = {"adversarial": 0.1, "matching": 1.0, "style": 10.0, "content": 0.1}
+PAPER = {
+    "squares": 1.0,
+    "decibels": 0.1,
+    "adversarial": 0.1,
+    "matching": 1.0,
+    "style": 10.0,
+    "content": 0.1,
+}
 
 
 @pytest.mark.parametrize("stage", ["edge", "inpaint", "joint"])
 @pytest.mark.parametrize("fill", ["white", "smooth"])
 def test_ten_steps_of_each_stage_with_every_loss(tmp_path: Path, stage: str, fill: str) -> None:
     run = tiny_runs.inpaint_run(tmp_path, stage, fill=fill, **PAPER)
-    before = {name: _flat(network) for name, network in run.training.networks.items()}
+    before = {name: weights(network) for name, network in run.training.networks.items()}
     logged = [line for line in go(run) if "judge" in line]
     assert [line["step"] for line in logged] == list(range(1, 11))
     assert {"adversarial", "matching", "style", "content", "judge"} <= logged[0].keys()
     assert all(math.isfinite(value) for line in logged for value in line.values())
     for name, network in run.training.networks.items():
-        assert not torch.equal(before[name], _flat(network)), f"{name} has not learned"
+        assert not torch.equal(before[name], weights(network)), f"{name} has not learned"
 
 
 def test_a_run_leaves_scalars_pictures_a_board_and_a_checkpoint(tmp_path: Path) -> None:
@@ -68,14 +57,14 @@ def test_a_run_cut_off_and_resumed_learns_as_if_it_had_not_been(tmp_path: Path, 
     whole = go(tiny_runs.inpaint_run(tmp_path / "whole", stage, **PAPER))
     cut = tiny_runs.inpaint_run(tmp_path / "cut", stage, **PAPER)
     cut.resume()
-    _steps(cut, 4)
+    go_some_steps(cut, 4)
     cut.save()
-    _steps(cut, 2)  # done after the checkpoint, and lost
+    go_some_steps(cut, 2)  # done after the checkpoint, and lost
     resumed = go(tiny_runs.inpaint_run(tmp_path / "cut", stage, **PAPER))
     assert resumed[0]["step"] == 5
     for again, once in zip(resumed, whole[4:], strict=False):
         if again["step"] == once["step"] and again.keys() == once.keys():
-            for name in once.keys() - {"seconds", "pictures_per_second", "peak_share"}:
+            for name in once.keys() - CLOCKS:
                 assert again[name] == pytest.approx(once[name], rel=1e-3, abs=1e-5), name
 
 
@@ -106,16 +95,6 @@ def test_the_published_rate_stays_as_it_is() -> None:
     assert {rate_at(step, settings) for step in range(100)} == {1.0}
 
 
-@dataclass(frozen=True)
-class OneBatch(Dataset[Batch]):
-    """The same few samples over and over."""
-
-    rows: Sequence[Batch]
-
-    def __getitem__(self, number: int) -> dict[str, Tensor]:
-        return self.rows[number % len(self.rows)]
-
-
 @pytest.mark.parametrize(
     ("stage", "loss"), [("edge", "edges"), ("inpaint", "reconstruction"), ("joint", "edges")]
 )
@@ -130,15 +109,3 @@ def test_one_batch_learned_by_heart_drives_the_loss_near_zero(
     first = float(run.training.step(next(iter(run.batches())), run.update)[loss])
     last = next(line[loss] for line in go(run) if loss in line)
     assert last < 0.12 * first
-
-
-def _steps(run: Run, count: int) -> None:
-    for batch, _ in zip(run.batches(), range(count), strict=False):
-        run._set_rates()
-        run.training.step(batch, run.update)
-        run.step += 1
-        run.average.update(run.step)
-
-
-def _flat(network: torch.nn.Module) -> Tensor:
-    return torch.cat([p.detach().flatten().clone() for p in network.parameters()])

@@ -19,6 +19,20 @@ def test_reconstruction_is_divided_by_the_hole_s_share() -> None:
     assert losses.in_hole(made, true, HOLE).item() == pytest.approx(0.1, rel=1e-5)
 
 
+def test_decibels_by_hand_and_each_picture_by_its_own_measure() -> None:
+    true = torch.zeros((2, 3, 8, 8))
+    made = torch.stack([torch.full((3, 8, 8), 0.1), torch.full((3, 8, 8), 0.01)])
+    hole = HOLE.expand(2, -1, -1, -1)
+    level = 1 / 255**2
+    by_hand = 10 * (math.log10(0.01 + level) + math.log10(0.0001 + level)) / 2
+    assert losses.decibels_in_hole(made, true, hole).item() == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_squares_are_divided_by_the_hole_s_share() -> None:
+    true = torch.zeros((1, 3, 8, 8))
+    assert losses.squares_in_hole(true + 0.1 * HOLE, true, HOLE).item() == pytest.approx(0.01)
+
+
 def test_an_undecided_judge_costs_the_logarithm_of_two() -> None:
     score = torch.zeros((2, 1, 4, 4))
     assert losses.judged(score, True).item() == pytest.approx(math.log(2))
@@ -104,6 +118,7 @@ EVERYWHERE = torch.ones((1, 1, 8, 8))
     ("aim", "loss"),
     [
         (RGB, lambda made: losses.in_hole(made, RGB, HOLE)),
+        (RGB, lambda made: losses.squares_in_hole(made, RGB, EVERYWHERE)),
         (RGB, lambda made: losses.feature_matching([made], [RGB])),
         (RGB, lambda made: losses.style([made], [RGB])),
         (EDGES, lambda made: losses.true_edges(made, EDGES, EVERYWHERE)),

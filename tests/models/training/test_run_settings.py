@@ -26,9 +26,9 @@ def test_what_is_not_said_is_as_published(tmp_path: Path) -> None:
 
 
 def test_a_whole_number_will_do_for_a_fraction(tmp_path: Path) -> None:
-    settings = read_settings(written(tmp_path, "alpha = 2\nbetas = [0, 1]"), MattingSettings)
+    settings = read_settings(written(tmp_path, "alpha = 2\nbetas = [0, 0]"), MattingSettings)
     assert settings.alpha == 2.0
-    assert settings.betas == (0.0, 1.0)
+    assert settings.betas == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,33 @@ def test_a_whole_number_will_do_for_a_fraction(tmp_path: Path) -> None:
         ("steps = 0", "steps"),
         ("clip = -1.0", "clip"),
         ("steps = = 2", "TOML"),
+        ("size = 16", "size"),
+        ("measure_pictures = 0", "measure_pictures"),
+        ("hair = 0.7\nlace = 0.4", "together"),
+        ("least_band = 9\nmost_band = 3", "most_band"),
+        ("betas = [0.9, 1.0]", "betas"),
+        ('precision = "fp16"', "precision"),
+        ("width = 0", "width"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, text: str, word: str) -> None:
     with pytest.raises(SettingsError, match=word):
         read_settings(written(tmp_path, text), MattingSettings)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("size = 30", "multiple of 4"),
+        ('fill = "grey"', "fill"),
+        ("least_hole = 0.5", "least_hole"),
+        ("smallest_scale = 0", "smallest_scale"),
+        ("judge_width = 0", "judge_width"),
+    ],
+)
+def test_a_setting_that_can_not_be_is_named(tmp_path: Path, text: str, word: str) -> None:
+    with pytest.raises(SettingsError, match=word):
+        read_settings(written(tmp_path, text), EdgeConnectSettings)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
