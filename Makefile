@@ -25,7 +25,7 @@ demo: $(VENV)/.ready ## retouch four photos on a temporary spool; leaves demo/sh
 run: $(NETWORKS) ## keep the daemon running on ./spool until Ctrl-C
 	@echo "Drop photos into spool/inbox, find results in spool/outbox. Ctrl-C ends it."
 	@echo "Unless RETOUCHD_INPAINT_MODEL and RETOUCHD_MATTING_MODEL name networks of your own,"
-	@echo "the demo's run: they are UNTRAINED, and what they paint is noise."
+	@echo "the small starter networks run."
 	@RETOUCHD_INPAINT_MODEL="$${RETOUCHD_INPAINT_MODEL:-demo/networks/inpaint.pt}" \
 	RETOUCHD_MATTING_MODEL="$${RETOUCHD_MATTING_MODEL:-demo/networks/matting.pt}" \
 	$(BIN)/retouchd run --spool spool
@@ -89,7 +89,7 @@ $(VENV)/.test-ready: requirements/test.txt $(VENV)/.ready
 	-r requirements/uv.txt && mv .tools/new .tools/uv && touch $@
 
 # The demo's networks, for `make run`. One call makes both.
-$(NETWORKS) &: deploy/demo.py daemon/artifact.py $(wildcard models/*.py export/*.py) | $(VENV)/.ready
+$(NETWORKS) &: deploy/demo.py daemon/artifact.py $(wildcard models/*.py models/weights/* export/*.py) | $(VENV)/.ready
 	@$(BIN)/python deploy/demo.py --networks-only
 
 # -- Pins. Versions stay as they are where they can; `make pins UPGRADE=--upgrade` takes newer. -----

@@ -1,8 +1,8 @@
 """`make demo`: four real photos through the real daemon, and a sheet to look at.
 
-Writes small untrained checkpoints in the published layouts, exports them, starts the daemon on a
-temporary spool, drops the photos in as people and programs do, waits for the results, stops the
-daemon and draws `demo/sheet.png`. Exit code 0 only if every result came and is what it should be.
+Exports the small networks that come with the project, starts the daemon on a temporary spool,
+drops the photos in as people and programs do, waits for the results, stops the daemon and draws
+`demo/sheet.png`. Exit code 0 only if every result came and is what it should be.
 """
 
 import argparse
@@ -22,7 +22,6 @@ from demo_photos import JOBS, Job
 from PIL import Image, ImageChops
 
 from models.evaluation.sheet import Cell, Row, draw_sheet, on_checkerboard
-from models.untrained import write_edgeconnect, write_matting
 
 DEMO: Final = Path(__file__).resolve().parent.parent / "demo"
 COMMANDS: Final = Path(sys.executable).parent
@@ -31,8 +30,8 @@ WAIT_S: Final = 180
 STOP_S: Final = 60
 
 NOTICE: Final = (
-    "Untrained networks: their weights are random. What fills a hole or lies along a soft edge "
-    "is noise, and says nothing of a trained network."
+    "Starter networks, trained for about an hour each on two CPU cores. Larger ones, trained "
+    "longer, do better: docs/training.md."
 )
 
 
@@ -44,7 +43,7 @@ def main() -> int:
     """Run the demo; gives its exit code."""
     parser = argparse.ArgumentParser(description="Four real photos through the real daemon.")
     parser.add_argument(
-        "--networks-only", action="store_true", help="export the untrained networks, then stop"
+        "--networks-only", action="store_true", help="export the starter networks, then stop"
     )
     options = parser.parse_args()
     try:
@@ -58,21 +57,11 @@ def main() -> int:
 
 
 def export_networks(folder: Path) -> None:
-    """Leave `inpaint.pt` and `matting.pt` in `folder`: small, untrained, verified."""
-    folder.mkdir(parents=True, exist_ok=True)
-    print("Exporting two small UNTRAINED networks. What they paint is noise.", flush=True)
-    with tempfile.TemporaryDirectory(prefix="retouchd-demo-") as made:
-        checkpoints, checkpoint = Path(made, "edgeconnect"), Path(made, "matting.pth")
-        write_edgeconnect(checkpoints, width=16, blocks=4, seed=1)
-        write_matting(checkpoint, width=16, seed=1)
-        exports = (
-            ["edgeconnect", "--checkpoints", checkpoints, "--output", folder / "inpaint.pt"],
-            ["matting", "--checkpoint", checkpoint, "--output", folder / "matting.pt"],
-        )
-        for arguments in exports:
-            command = [str(COMMANDS / "retouchd-export"), *map(str, arguments), "--untrained"]
-            if subprocess.run(command, check=False).returncode:
-                raise DemoError("the export failed; its own words are above.")
+    """Leave `inpaint.pt` and `matting.pt` in `folder`: the starter networks, verified."""
+    print("Exporting the starter networks.", flush=True)
+    command = [str(COMMANDS / "retouchd-export"), "starter", "--output", str(folder)]
+    if subprocess.run(command, check=False).returncode:
+        raise DemoError("the export failed; its own words are above.")
 
 
 def run_demo() -> None:
@@ -231,7 +220,7 @@ def rows(spool: Path) -> list[Row]:
             cells = (
                 Cell(photo, "Before"),
                 Cell(companion, "Mask: white is to vanish"),
-                Cell(after, "After, untrained: noise in the hole"),
+                Cell(after, "After"),
                 Cell(after.crop(job.detail), "Detail"),
             )
         else:
@@ -239,8 +228,8 @@ def rows(spool: Path) -> list[Row]:
             cells = (
                 Cell(photo, "Before"),
                 Cell(companion, "Trimap: grey is to be found out"),
-                Cell(Image.open(result), "Alpha, untrained: noise in the grey"),
-                Cell(on_checkerboard(cutout), "Cut-out, untrained: noise along the edge"),
+                Cell(Image.open(result), "Alpha"),
+                Cell(on_checkerboard(cutout), "Cut-out"),
             )
         dropped = f"{job.photo_path}  +  {Path(job.companion_path).name}"
         came = ", ".join(Path(path).name for path in job.results)

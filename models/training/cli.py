@@ -86,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     matting.add_argument(
         "--backgrounds", type=Path, metavar="DIR", help="background photos, if not in DATA"
     )
+    matting.add_argument(
+        "--start", type=Path, metavar="RUN", help="begin with the network of another run"
+    )
     matting.set_defaults(command=_matting)
 
     for command in (inpaint, matting):
@@ -149,7 +152,14 @@ def _matting(options: argparse.Namespace) -> None:
     settings = read_settings(options.settings, MattingSettings)
     group = join_group(options.device)
     _go(
-        matting_run(settings, options.data, options.run, group, backgrounds=options.backgrounds),
+        matting_run(
+            settings,
+            options.data,
+            options.run,
+            group,
+            backgrounds=options.backgrounds,
+            start=options.start,
+        ),
         options,
     )
 

@@ -45,6 +45,8 @@ class MattingTraining:
             made = self.network(seen).float()
         s = self.settings
         parts = {"alpha": s.alpha * losses.alpha_prediction(made, true, unknown)}
+        if s.squares:
+            parts["squares"] = s.squares * losses.squared_alpha(made, true, unknown)
         if s.composition:
             image, front, back = (_rgb(batch[k]) for k in ("image", "foreground", "background"))
             parts["composition"] = s.composition * losses.composition(

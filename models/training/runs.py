@@ -85,8 +85,11 @@ def matting_run(
     group: Group,
     *,
     backgrounds: Path | None = None,
+    start: Path | None = None,
 ) -> Run:
     """A run of Deep Image Matting in `folder`, made or resumed. Raises `RunError`, `PackError`.
+
+    It begins with the network of the run `start`, if one is given.
 
     Foregrounds and backgrounds come from the same split; backgrounds from the folder of that name,
     or else from the photos of `data`.
@@ -110,8 +113,11 @@ def matting_run(
     ]
     if not all(samples.cutouts for samples in sets):
         raise RunError(f"{data}: holds no cut-outs for one of the splits. Add some.")
+    training = MattingTraining(settings)
+    if start:
+        _begin_with(training.network, MATTING, start, None)
     _settle(folder, MATTING, settings)
-    return Run(MattingTraining(settings), sets[0], sets[1], settings, folder, group)
+    return Run(training, sets[0], sets[1], settings, folder, group)
 
 
 def save_weights(folder: Path, output: Path, **said: str) -> list[Path]:
@@ -187,7 +193,7 @@ def _networks_of(folder: Path) -> dict[str, dict[str, Tensor]]:
     return {**state["networks"], **state["averages"]}
 
 
-def _begin_with(network: nn.Module, name: str, folder: Path, fill: str) -> None:
+def _begin_with(network: nn.Module, name: str, folder: Path, fill: str | None) -> None:
     states = _networks_of(folder)
     if fill != _about(folder)["settings"].get("fill"):
         raise RunError(

@@ -95,7 +95,8 @@ class MattingSettings(RunSettings):
     prefill: bool = False  # give the network smooth colours of both sides and a first alpha
     alpha: float = 1.0
     composition: float = 0.0  # 1.0 in the paper's overall loss, optional in the public code
-    gradients: float = 0.0  # not in the paper
+    squares: float = 0.0  # of alpha's errors; not in the paper
+    gradients: float = 0.0  # likewise
     hair: float = 0.3  # shares of the foregrounds that are procedural; the rest are cut-outs
     lace: float = 0.1
     smoke: float = 0.1

@@ -65,7 +65,7 @@ def test_readme_begins_with_the_name_the_demo_and_the_tests() -> None:
     opening = (ROOT / "README.md").read_text().split("\n## ")[0]
     assert opening.startswith("# retouchd\n")
     assert opening.index("make demo") < opening.index("make test") < opening.index("before-after")
-    assert "untrained" in opening
+    assert "starter networks" in opening
 
 
 def test_every_document_is_reached_from_the_readme() -> None:
