@@ -8,13 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 from skimage import data
 
 Points = Sequence[tuple[int, int]]
 
 # Masks and trimaps are drawn at this multiple and scaled down, so that a line may be 2.5 px wide.
 _OVERSAMPLING = 4
+
+# Side of the square that widens a mask, pixels; odd.
+_MASK_MARGIN = 11
 
 SPOON_BOWL = (
     (352, 246), (366, 238), (374, 226), (384, 224), (388, 238), (398, 252), (406, 267), (407, 284),
@@ -165,12 +168,15 @@ JOBS = (
 
 
 def _drawn(size: tuple[int, int], areas: Sequence[tuple[Points, int]]) -> Image.Image:
-    """Filled areas on black, without grey edges: a mask is either or."""
+    """Filled areas on black, a little wider than drawn, without grey edges: a mask is either or.
+
+    What shines or blurs beyond an outline would otherwise be painted on into the hole.
+    """
     picture = Image.new("L", size)
     draw = ImageDraw.Draw(picture)
     for points, value in areas:
         draw.polygon(list(points), fill=value)
-    return picture
+    return picture.filter(ImageFilter.MaxFilter(_MASK_MARGIN))
 
 
 def _trimap(

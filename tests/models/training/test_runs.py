@@ -147,11 +147,6 @@ def test_a_start_that_trained_something_else_is_refused(pack: Path, tmp_path: Pa
         inpainting(pack, tmp_path / "joint", "joint", starts={"inpaint": tmp_path / "edge"})
 
 
-def test_an_unknown_fill_is_refused(pack: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r'"grey".*"white" or "smooth"'):
-        inpainting(pack, tmp_path, fill="grey")
-
-
 @pytest.mark.parametrize(
     ("setting", "value"), [("width", 6), ("steps", 11), ("fill", "white"), ("seed", 2)]
 )
