@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import edgeconnect, matting
-from models.canny import Canny
+from models.canny import Canny, luma
 from models.prefill import SmoothFill, WhiteFill
 from models.sides import Sides
 
@@ -46,7 +46,7 @@ class EdgeMap(nn.Module):
         super().__init__()
         self.canny = Canny(CANNY_SIGMA)
         self.fill = SmoothFill() if smooth else WhiteFill()
-        self.rounding = 0.5 if smooth else 0.0
+        self.smooth = smooth
         self.edge_network = edge_network
         self.multiple = edgeconnect.SIZE_MULTIPLE
         self.least = edgeconnect.SMALLEST_SIZE
@@ -58,7 +58,7 @@ class EdgeMap(nn.Module):
         pad = _padding(image, self.multiple, self.least)
         filled_grey = self.fill(grey.to(torch.float32), hole)
         edges = self.edge_network(_edge_input(filled_grey, canny, hole, pad))
-        return _merge(_crop(edges, image), hole, canny.to(torch.uint8) * 255, self.rounding)
+        return _merge(_crop(edges, image), hole, canny.to(torch.uint8) * 255, self.smooth)
 
 
 class InpaintAlongCanny(nn.Module):
@@ -72,8 +72,7 @@ class InpaintAlongCanny(nn.Module):
         super().__init__()
         self.canny = Canny(CANNY_SIGMA)
         self.fill = SmoothFill() if smooth else WhiteFill()
-        self.shows_hole = smooth
-        self.rounding = 0.5 if smooth else 0.0
+        self.smooth = smooth
         self.inpaint_network = inpaint_network
         self.multiple = edgeconnect.SIZE_MULTIPLE
         self.least = edgeconnect.SMALLEST_SIZE
@@ -84,8 +83,8 @@ class InpaintAlongCanny(nn.Module):
         pad = _padding(image, self.multiple, self.least)
         edges = F.pad(canny, pad, mode="replicate")
         filled = self.fill(_rgb(image), hole)
-        made = self.inpaint_network(_inpaint_input(filled, edges, hole, pad, self.shows_hole))
-        return _merge(_crop(made, image), hole, image, self.rounding)
+        made = self.inpaint_network(_inpaint_input(filled, edges, hole, pad, self.smooth))
+        return _merge(_crop(made, image), hole, image, self.smooth)
 
 
 class InpaintAlongDrawnEdges(nn.Module):
@@ -102,8 +101,7 @@ class InpaintAlongDrawnEdges(nn.Module):
         super().__init__()
         self.canny = Canny(CANNY_SIGMA)
         self.fill = SmoothFill() if smooth else WhiteFill()
-        self.shows_hole = smooth
-        self.rounding = 0.5 if smooth else 0.0
+        self.smooth = smooth
         self.edge_network = edge_network
         self.inpaint_network = inpaint_network
         self.multiple = edgeconnect.SIZE_MULTIPLE
@@ -117,8 +115,8 @@ class InpaintAlongDrawnEdges(nn.Module):
         filled_grey = self.fill(grey.to(torch.float32), hole)
         edges = self.edge_network(_edge_input(filled_grey, canny, hole, pad))
         filled = self.fill(_rgb(image), hole)
-        made = self.inpaint_network(_inpaint_input(filled, edges, hole, pad, self.shows_hole))
-        return _merge(_crop(made, image), hole, image, self.rounding)
+        made = self.inpaint_network(_inpaint_input(filled, edges, hole, pad, self.smooth))
+        return _merge(_crop(made, image), hole, image, self.smooth)
 
 
 class Matte(nn.Module):
@@ -147,7 +145,6 @@ class Matte(nn.Module):
         self.multiple = multiple
         self.least = least
         self.sides = Sides() if sides else None
-        self.rounding = 0.5 if sides else 0.0
         self.register_buffer("mean", torch.tensor(matting.IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(matting.IMAGENET_STD).view(1, 3, 1, 1))
 
@@ -159,13 +156,12 @@ class Matte(nn.Module):
             seen.append(self.sides(_rgb(image), hint))
         pad = _padding(image, self.multiple, self.least)
         x = F.pad(torch.cat(seen, dim=1), pad, mode="replicate")
-        return _merge(_crop(self.network(x), image), unknown, trimap, self.rounding)
+        return _merge(_crop(self.network(x), image), unknown, trimap, self.sides is not None)
 
 
 def _grey(image: Tensor) -> Tensor:
-    """Luma as scikit-image weighs it: float64 `[B,1,H,W]` in 0..1."""
-    x = image.to(torch.float64)
-    return (0.2125 * x[:, 0:1] + 0.7154 * x[:, 1:2] + 0.0721 * x[:, 2:3]) / 255
+    """Luma of uint8 RGB, float64 `[B,1,H,W]` in 0..1."""
+    return luma(image.to(torch.float64)) / 255
 
 
 def _rgb(image: Tensor) -> Tensor:
@@ -204,11 +200,12 @@ def _crop(x: Tensor, image: Tensor) -> Tensor:
     return x[:, :, : image.size(2), : image.size(3)]
 
 
-def _merge(made: Tensor, where: Tensor, known: Tensor, rounding: float) -> Tensor:
+def _merge(made: Tensor, where: Tensor, known: Tensor, rounds: bool) -> Tensor:
     """In `where`, `made` (float, clamped to 0..1) times 255; elsewhere the bytes of `known`.
 
-    `rounding` is added before the rest is cut off: 0 truncates as the published scripts do, 0.5
-    rounds.
+    The published scripts truncate; a network of our own `rounds`.
     """
-    levels = made.clamp(0.0, 1.0) * 255 + rounding
+    levels = made.clamp(0.0, 1.0) * 255
+    if rounds:
+        levels = levels + 0.5
     return torch.where(where, levels.to(torch.uint8), known)

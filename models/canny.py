@@ -30,6 +30,11 @@ HIGH_THRESHOLD = 0.2
 TRUNCATE = 4.0
 
 
+def luma(rgb: Tensor) -> Tensor:
+    """Grey as scikit-image weighs it: `[B,3,H,W]` -> `[B,1,H,W]`, range and dtype as `rgb`'s."""
+    return 0.2125 * rgb[:, 0:1] + 0.7154 * rgb[:, 1:2] + 0.0721 * rgb[:, 2:3]
+
+
 class Canny(nn.Module):
     """Find the edges of grey pictures, each of a batch as if alone.
 

@@ -7,10 +7,8 @@ member of the zip beforehand; a file without one is evaluated all the same and l
 import hashlib
 import io
 import json
-import warnings
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.deprecation import deprecation_put_aside
 from models.evaluation.methods import EvaluationError, Method, Picture, TaskName
 
 # The member of the zip that holds the manifest is ARCHIVE/extra/manifest.json.
@@ -112,7 +111,7 @@ def _read(path: Path) -> bytes:
 
 def _network(path: Path, data: bytes) -> Network:
     try:
-        with _deprecation_put_aside():
+        with deprecation_put_aside():
             network: Network = torch.jit.load(io.BytesIO(data), map_location="cpu")
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -125,7 +124,7 @@ def _network(path: Path, data: bytes) -> Network:
 def _run(path: Path, network: Network, picture: Picture, guide: Picture) -> Picture:
     image = torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
     try:
-        with torch.inference_mode(), _deprecation_put_aside():
+        with torch.inference_mode(), deprecation_put_aside():
             result = network(image, torch.from_numpy(guide)[None, None])
     except (RuntimeError, torch.jit.Error) as error:
         reason = str(error).strip().splitlines()[-1]
@@ -139,12 +138,3 @@ def _run(path: Path, network: Network, picture: Picture, guide: Picture) -> Pict
         )
     pixels: Picture = np.ascontiguousarray(result[0].permute(1, 2, 0).numpy())
     return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
-
-
-@contextmanager
-def _deprecation_put_aside() -> Iterator[None]:
-    """torch.jit says at every call that it's deprecated; the artifact's format is what it is."""
-    with warnings.catch_warnings():
-        for category in (FutureWarning, DeprecationWarning):
-            warnings.filterwarnings("ignore", "`torch.jit", category)
-        yield

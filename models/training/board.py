@@ -24,7 +24,7 @@ class Board:
         self.shown = shown
         self.started = time.monotonic()
         self._writer = _tensorboard(folder) if shown else None
-        self._bar = _Bar() if shown and sys.stderr.isatty() else None
+        self._bar = _bar() if shown and sys.stderr.isatty() else None
 
     def __enter__(self) -> "Board":
         return self
@@ -97,6 +97,14 @@ class _Bar:
 
     def close(self) -> None:
         self._progress.stop()
+
+
+def _bar() -> _Bar | None:
+    """A bar, or None where rich isn't installed: then lines do."""
+    try:
+        return _Bar()
+    except ImportError:
+        return None
 
 
 def _tensorboard(folder: Path) -> Any:

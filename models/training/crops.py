@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from models.canny import Canny
+from models.canny import Canny, luma
 from models.training.holes import irregular_hole, scratches_and_dust
 
 # The Gaussian of the edge maps that the edge generator learns to draw, in pixels.
@@ -86,10 +86,8 @@ def random_crop(
 
 def edges_of(image: Tensor) -> Tensor:
     """Canny's edges of a whole RGB picture, uint8 `[3,H,W]`: bool `[1,H,W]`."""
-    x = image.to(torch.float64)
-    grey = (0.2125 * x[0] + 0.7154 * x[1] + 0.0721 * x[2]) / 255
-    known = torch.ones((1, 1, *grey.shape), dtype=torch.bool)
-    edges: Tensor = _CANNY(grey[None, None], known)[0]
+    grey = luma(image.to(torch.float64)[None]) / 255
+    edges: Tensor = _CANNY(grey, torch.ones_like(grey, dtype=torch.bool))[0]
     return edges
 
 

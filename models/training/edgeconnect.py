@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from models.canny import luma
 from models.edgeconnect import (
     CorrectingInpaintGenerator,
     Discriminator,
@@ -207,13 +208,13 @@ class Seen:
         self.image = batch["image"].float() / 255
         self.edges = batch["edges"].float()
         self.hole = hole.float()
-        self.grey = _grey(self.image)
+        self.grey = luma(self.image)
         self.smooth = fill is not None
         self.filled = fill(self.image, hole) if fill else self.image.masked_fill(hole, 1.0)
 
     def for_edges(self) -> Tensor:
         """The edge generator's input `[B,3,H,W]`."""
-        return torch.cat([_grey(self.filled), self.edges * (1 - self.hole), self.hole], 1)
+        return torch.cat([luma(self.filled), self.edges * (1 - self.hole), self.hole], 1)
 
     def for_colours(self, edges: Tensor) -> Tensor:
         """The inpaint generator's input: `[B,4,H,W]`, or with the hole `[B,5,H,W]`."""
@@ -230,11 +231,6 @@ class Holes:
     def __call__(self, batch: Batch) -> Seen:
         with torch.no_grad():
             return Seen(batch, self.fill)
-
-
-def _grey(image: Tensor) -> Tensor:
-    """Luma as scikit-image weighs it: `[B,1,H,W]`."""
-    return 0.2125 * image[:, 0:1] + 0.7154 * image[:, 1:2] + 0.0721 * image[:, 2:3]
 
 
 def _psnr(made: Tensor, seen: Seen) -> Tensor:

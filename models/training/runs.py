@@ -63,11 +63,7 @@ def edgeconnect_run(
     for name, start in (starts or {}).items():
         if start and name in training.networks:
             _begin_with(training.networks[name], name, start, settings.fill)
-    common = {
-        field.name: getattr(settings, field.name)
-        for field in dataclasses.fields(InpaintSamples)
-        if hasattr(settings, field.name) and field.name != "seed"
-    }
+    common = _shared(settings, InpaintSamples)
     samples = InpaintSamples(
         _pixels(read_photos(data, "train"), data), seed=settings.seed, masks=masks, **common
     )
@@ -95,11 +91,7 @@ def matting_run(
     or else from the photos of `data`.
     """
     torch.manual_seed(settings.seed)
-    common = {
-        field.name: getattr(settings, field.name)
-        for field in dataclasses.fields(MattingSamples)
-        if hasattr(settings, field.name) and field.name != "seed"
-    }
+    common = _shared(settings, MattingSamples)
     splits: tuple[tuple[Split, int], ...]
     splits = (("train", settings.seed), ("validation", VALIDATION_SEED))
     sets = [
@@ -146,6 +138,12 @@ def save_weights(folder: Path, output: Path, **said: str) -> list[Path]:
         (output / FILES[name]).chmod(0o644)  # whatever the library that wrote it thinks of others
         written.append(output / FILES[name])
     return written
+
+
+def _shared(settings: RunSettings, samples: type[Any]) -> dict[str, Any]:
+    """The settings that `samples` has a field for; each set of samples has a seed of its own."""
+    names = {field.name for field in dataclasses.fields(samples)} - {"seed"}
+    return {k: v for k, v in dataclasses.asdict(settings).items() if k in names}
 
 
 def _settle(folder: Path, stage: str, settings: RunSettings) -> None:
