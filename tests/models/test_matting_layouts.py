@@ -99,21 +99,23 @@ def test_smallest_size_is_the_least_that_five_poolings_leave_a_pixel_of(layout: 
     ids=["skips", "plain", "refined", "normed"],
 )
 def test_reach_is_as_far_as_a_pixel_can_carry(layout: Layout, reach: int) -> None:
+    # How much less than the reach a picture shows is chance; the seed keeps it the same.
+    torch.manual_seed(2)
     network = layout(width=2).double().eval()
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.uniform_(module.weight, 0.0, 2.0 / module.weight[0].numel())
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    middle = 320
-    x = torch.rand(1, 4, 32, 2 * middle, dtype=torch.double, requires_grad=True)
+    middle = 240
+    x = torch.rand(3, 4, 32, 2 * middle, dtype=torch.double, requires_grad=True)
     alpha = network(x)
     farthest = 0
     for column in range(middle, middle + 32):
         (gradient,) = torch.autograd.grad(alpha[..., column].sum(), x, retain_graph=True)
         touched = torch.nonzero(gradient.abs().sum(dim=(0, 1, 2)))[:, 0]
         farthest = max(farthest, int((touched - column).abs().max()))
-    # A maximum hides three of four pixels, so one picture shows a little less than can be.
+    # A maximum hides three of four pixels, so a few pictures show a little less than can be.
     assert reach - 28 <= farthest <= reach
 
 
