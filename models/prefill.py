@@ -100,12 +100,11 @@ def _laplacian(x: Tensor) -> Tensor:
     """Sum of the differences to the four neighbours; the border has no neighbour beyond it."""
     down = x[:, :, 1:] - x[:, :, :-1]
     right = x[:, :, :, 1:] - x[:, :, :, :-1]
-    return (
-        F.pad(down, [0, 0, 0, 1])
-        - F.pad(down, [0, 0, 1, 0])
-        + F.pad(right, [0, 1, 0, 0])
-        - F.pad(right, [1, 0, 0, 0])
-    )
+    total = F.pad(down, [0, 0, 0, 1])
+    total[:, :, 1:] -= down
+    total[:, :, :, :-1] += right
+    total[:, :, :, 1:] -= right
+    return total
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
