@@ -24,6 +24,7 @@ class Event(StrEnum):
     EVENTS_UNAVAILABLE = "events_unavailable"
     INBOX_CHANGED = "inbox_changed"
     FOLDER_SKIPPED = "folder_skipped"
+    MATTING_FOLDER_MISSING = "matting_folder_missing"
     WORK_FOLDER_MOVED = "work_folder_moved"
     FILE_WAITS = "file_waits"
     PAIR_CLAIMED = "pair_claimed"

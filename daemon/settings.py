@@ -12,9 +12,16 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -84,6 +91,11 @@ class _Environment(EnvSettingsSource):
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002
         return value
+
+
+def _is_number(field: FieldInfo) -> bool:
+    kinds = get_args(field.annotation) or (field.annotation,)
+    return int in kinds or float in kinds
 
 
 class Settings(BaseSettings):
@@ -202,6 +214,14 @@ class Settings(BaseSettings):
             _Environment(settings_cls),
             InitSettingsSource(settings_cls, from_file),
         )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _number_is_no_boolean(cls, value: object, info: ValidationInfo) -> object:
+        # Python's true is the number 1, which nobody means who writes it.
+        if isinstance(value, bool) and _is_number(cls.model_fields[str(info.field_name)]):
+            raise ValueError("should be a number")
+        return value
 
     @field_validator(
         "spool",

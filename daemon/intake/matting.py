@@ -4,8 +4,9 @@ Which they are is a setting. None is one unless it is named: a mask in a folder 
 called `matting` fills holes like any other.
 """
 
+import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -36,8 +37,37 @@ class MattingFolders:
             if spelling != WHOLE_INBOX and not _is_there(inbox, spelling.split("/"))
         ]
 
+    def nearest(self, inbox: Path, name: str) -> str | None:
+        """The folder of the inbox, as deep as `name` and none of these, that is named most like it.
+
+        None where no name is like it.
+        """
+        paths = _folders(inbox, name.count("/") + 1)
+        there = {folded(path): path for path in paths if not self.hold(f"{path}/")}
+        close = difflib.get_close_matches(folded(name), there, n=1)
+        return there[close[0]] if close else None
+
 
 NO_FOLDERS: Final = MattingFolders(())
+
+
+def _folders(folder: Path, depth: int) -> Iterator[str]:
+    """The folders that lie exactly so deep below one; what can't be listed has none."""
+    if depth == 0:
+        yield ""
+        return
+    try:
+        with os.scandir(folder) as entries:
+            found = [
+                entry.name
+                for entry in entries
+                if not is_junk_folder(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
+    except OSError:
+        return
+    for name in sorted(found):
+        for below in _folders(folder / name, depth - 1):
+            yield f"{name}/{below}" if below else name
 
 
 def _is_there(folder: Path, below: list[str]) -> bool:

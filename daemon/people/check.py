@@ -133,7 +133,8 @@ def _check_claim(settings: Settings) -> Finding:
 
 def _check_matting_folders(settings: Settings) -> Finding:
     folders = MattingFolders(settings.matting_folders)
-    missing = folders.missing(settings.folders()["inbox"])
+    inbox = settings.folders()["inbox"]
+    missing = [_told_missing(folders, inbox, name) for name in folders.missing(inbox)]
     says = f"masks in {', '.join(folders.names)} mean cut out" + (
         f" (not in the inbox yet: {', '.join(missing)})" if missing else ""
     )
@@ -142,6 +143,11 @@ def _check_matting_folders(settings: Settings) -> Finding:
         return Finding("matting_folders", False, says)
     band = f"{settings.trimap_band_percent:g} % of the shorter side"
     return Finding("matting_folders", True, f"{says}, with an unknown band of {band}")
+
+
+def _told_missing(folders: MattingFolders, inbox: Path, name: str) -> str:
+    nearest = folders.nearest(inbox, name)
+    return f"{name}; is {nearest} meant?" if nearest else name
 
 
 def _check_model(task: str, path: Path) -> Finding:

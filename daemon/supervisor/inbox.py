@@ -81,6 +81,19 @@ class Inbox:
         """Seconds that a file must stay unchanged."""
         return self._quiet.period_s
 
+    def warn_of_missing(self) -> None:
+        """Log each matting folder that is not there: misspelt, its masks would become holes."""
+        for name in self._matting_folders.missing(self._path):
+            nearest = self._matting_folders.nearest(self._path, name)
+            log.warning(
+                Event.MATTING_FOLDER_MISSING,
+                folder=name,
+                nearest=nearest,
+                advice=f"make it, or write {nearest} in matting_folders if that is meant"
+                if nearest
+                else "make it, or correct its name in matting_folders",
+            )
+
     def hasten(self) -> None:
         """A hint came: look as soon as is fair."""
         self.next_look = min(self.next_look, self._earliest_look)

@@ -126,6 +126,7 @@ class Supervisor:
     def run(self) -> Summary:
         """Work until stopped, or with `until_idle` until nothing is left to do."""
         log.info(Event.STARTED, spool=str(self.spool.inbox.parent), pid=os.getpid())
+        self._inbox.warn_of_missing()
         with _signals(self.stop):
             try:
                 self._recover()

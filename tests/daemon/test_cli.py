@@ -252,6 +252,16 @@ def test_check_tells_the_matting_folders_and_which_are_not_there(
     )
 
 
+def test_check_asks_whether_the_folder_of_nearly_that_name_is_meant(
+    tmp_path: Path, matting_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s" / "inbox" / "portraits").mkdir(parents=True)
+    model = ("--matting-model", str(matting_model))
+    _, lines = findings(capsys, "--spool", "s", "--matting-folders", "portrats", *model)
+    (line,) = (line for line in lines if " matting_folders " in line)
+    assert "(not in the inbox yet: portrats; is portraits meant?)" in line
+
+
 def test_check_says_that_matting_folders_need_a_matting_model(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -70,6 +70,31 @@ def test_a_made_trimap_can_be_dropped_back_with_the_photo(shop: Site) -> None:
     assert not (made / "cat.2.trimap.png").exists()
 
 
+def test_a_matting_folder_that_is_not_there_is_told_of_with_the_name_that_may_be_meant(
+    shop: Site,
+) -> None:
+    shop.environment["RETOUCHD_MATTING_FOLDERS"] = "portrats, portraits 2, Shop, nowhere"
+    for folder in ("portraits", "portraits 2", "shop"):
+        (shop.inbox / folder).mkdir()
+    done = shop.once()
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["event"] for line in lines][:3] == ["started", *["matting_folder_missing"] * 2]
+    told = {line["folder"]: line for line in lines if line["event"] == "matting_folder_missing"}
+    assert {name: line["nearest"] for name, line in told.items()} == {
+        "portrats": "portraits",
+        "nowhere": None,
+    }
+    assert told["portrats"]["level"] == "warning"
+    assert "write portraits in matting_folders" in told["portrats"]["advice"]
+
+
+def test_where_every_matting_folder_is_there_the_log_is_silent_on_them(shop: Site) -> None:
+    for folder in ("Portraits", "shop/products"):
+        (shop.inbox / folder).mkdir(parents=True)
+    assert "matting_folder_missing" not in shop.once().stderr
+
+
 def test_without_the_setting_a_mask_in_a_folder_called_matting_is_retouched(both: Site) -> None:
     save(photo(), both.inbox / "matting" / "cat.png")
     save(hole(), both.inbox / "matting" / "cat_mask.png")

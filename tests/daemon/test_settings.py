@@ -172,6 +172,21 @@ def test_a_bad_value_is_refused_with_what_it_should_be(name: str, value: str, hi
     assert hint in said
 
 
+@pytest.mark.parametrize("value", ["true", "false"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, field in Settings.model_fields.items()
+        if {int, float} & {field.annotation, *typing.get_args(field.annotation)}
+    ],
+)
+def test_a_boolean_is_no_number(tmp_path: Path, name: str, value: str) -> None:
+    said = refusal(file=toml(tmp_path, f"{name} = {value}"))
+    assert f"{name} = {value.capitalize()} (in " in said
+    assert "should be a number" in said
+
+
 @pytest.mark.parametrize("line", ["file_mode = 664", "folder_mode = 2775", "folder_mode = 775"])
 def test_a_mode_that_lost_its_octal_mark_in_toml_is_refused(tmp_path: Path, line: str) -> None:
     assert "in TOML as" in refusal(file=toml(tmp_path, line))
