@@ -30,7 +30,7 @@ WAIT_S: Final = 180
 STOP_S: Final = 60
 
 NOTICE: Final = (
-    "Starter networks, trained for about an hour each on two CPU cores. Larger ones, trained "
+    "Starter networks, trained for an hour or two each on one CPU core. Larger ones, trained "
     "longer, do better: docs/training.md."
 )
 

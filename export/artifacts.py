@@ -5,7 +5,6 @@ is as it was before.
 """
 
 import copy
-import json
 import os
 import re
 import tempfile
@@ -22,6 +21,7 @@ from torch import nn
 import daemon
 from daemon.artifact import Manifest
 from export import pipelines
+from export.metrics import metrics_of
 from export.torchscript import freeze, to_bytes
 from export.verify import FreshProcess, Precision, Report, Task, make_cases
 from models import canny, edgeconnect, matting, matting_normed, matting_skips
@@ -30,6 +30,7 @@ from models.checkpoints import (
     EDGE_WEIGHTS_FILE,
     INPAINT_GENERATOR_FILE,
     INPAINT_WEIGHTS_FILE,
+    RUN_FILE,
     Checkpoint,
     CheckpointError,
     MattingNetwork,
@@ -37,6 +38,7 @@ from models.checkpoints import (
     build_inpaint_generator,
     build_matting,
     read_checkpoint,
+    run_advice,
 )
 from models.matting_corrected import CorrectingMatting
 from models.matting_normed import NormedMatting
@@ -230,13 +232,14 @@ def write_artifact(
 ) -> tuple[Manifest, Report]:
     """Export, verify in a fresh process, and only then put the file under its name, mode 0644.
 
-    Raises `VerificationError` where the written file does not do what the network does, and
-    `OSError` where it can't be written; `output` is then as it was before.
+    Raises `CheckpointError` where the checkpoint's metadata can't go into a manifest,
+    `VerificationError` where the written file does not do what the network does, and `OSError`
+    where it can't be written; `output` is then as it was before.
     """
+    manifest = _manifest(recipe, licence, trained, device, precision)
     # Started first: it imports torch while this process compiles.
     with FreshProcess(device) as fresh, _published(output) as draft:
         module = compile_pipeline(recipe, DTYPES[precision], device)
-        manifest = _manifest(recipe, licence, trained, device, precision)
         draft.write_bytes(to_bytes(module, _text(manifest)))
         memory = fresh.measure_memory(draft)
         manifest = manifest.model_copy(update={"memory_bytes_per_pixel": memory})
@@ -258,7 +261,7 @@ def compile_pipeline(recipe: Recipe, dtype: torch.dtype, device: str) -> torch.j
 def _manifest(
     recipe: Recipe, licence: str, trained: bool, device: str, precision: Precision
 ) -> Manifest:
-    about = recipe.checkpoints[-1].about
+    last = recipe.checkpoints[-1]
     return Manifest(
         contract="retouchd",
         contract_version=1,
@@ -279,8 +282,8 @@ def _manifest(
         torch_version=torch.__version__,
         licence=licence,
         trained=trained,
-        note=about.get("note"),
-        metrics=json.loads(about.get("metrics", "null")),
+        note=last.about.get("note"),
+        metrics=metrics_of(last),
     )
 
 
@@ -298,6 +301,8 @@ def _require(folder: Path, needed: tuple[str, ...], names: tuple[str, str], stag
         text += f" With {inpaint} alone, --stage 2 works."
     elif (folder / edge).is_file():
         text += f" With {edge} alone, --stage 1 works (an edge map, no picture)."
+    elif (folder / RUN_FILE).is_file():
+        text += f" {run_advice(folder)}"
     else:
         text += " Name the folder that holds the published files."
     raise CheckpointError(text)

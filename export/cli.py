@@ -1,7 +1,8 @@
 """`retouchd-export`: a checkpoint in, a verified artifact out.
 
 Exit code 0: written and verified. 1: the file did not do what the network does, or could not be
-written. 2: wrong usage, or a checkpoint that can't be used. Errors are one line on stderr.
+written. 2: wrong usage, or a checkpoint that can't be used. 130: Ctrl-C; nothing is half-written.
+Errors are one line on stderr.
 """
 
 import argparse
@@ -19,8 +20,17 @@ from export.artifacts import (
     matting_recipe,
     write_artifact,
 )
+from export.outputs import OutputError, check_output
 from export.verify import VerificationError
-from models.checkpoints import MATTING_WEIGHTS_FILE, STARTER_WEIGHTS, CheckpointError
+from models.checkpoints import (
+    EDGE_GENERATOR_FILE,
+    EDGE_WEIGHTS_FILE,
+    INPAINT_GENERATOR_FILE,
+    INPAINT_WEIGHTS_FILE,
+    MATTING_WEIGHTS_FILE,
+    STARTER_WEIGHTS,
+    CheckpointError,
+)
 
 EDGECONNECT_LICENCE = (
     "Unless you trained these weights yourself: EdgeConnect's published weights are "
@@ -47,11 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _check_device(options.device)
         for output, make_recipe, licence in _exports(options):
-            _check_output(output)
+            check_output(output, _inputs(options))
             recipe = make_recipe()
             _check_width(options.width, recipe)
             _export(recipe, output, _licence(options, recipe, licence), options)
-    except (CheckpointError, UsageError) as error:
+    except (CheckpointError, OutputError, UsageError) as error:
         return _fail(str(error), 2)
     except VerificationError as error:
         return _fail(f"{error} {output} was not written.", 1)
@@ -59,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{output}: can't be written ({error.strerror}).", 1)
     except RuntimeError as error:  # torch's writer tells of a full disk in its own way
         return _fail(f"{output}: can't be made ({str(error).strip().splitlines()[0]}).", 1)
+    except KeyboardInterrupt:
+        return _fail(f"stopped by Ctrl-C; {output} was not written.", 130)
     return 0
 
 
@@ -78,6 +90,15 @@ def _exports(options: argparse.Namespace) -> list[tuple[Path, Callable[[], Recip
         (options.output / "inpaint.pt", partial(edgeconnect_recipe, STARTER_WEIGHTS), ""),
         (options.output / "matting.pt", partial(matting_recipe, weights), ""),
     ]
+
+
+def _inputs(options: argparse.Namespace) -> list[Path]:
+    """The checkpoints that the command may read."""
+    if options.network == "matting":
+        return [options.checkpoint]
+    folder = options.checkpoints if options.network == "edgeconnect" else STARTER_WEIGHTS
+    names = (EDGE_GENERATOR_FILE, INPAINT_GENERATOR_FILE, EDGE_WEIGHTS_FILE, INPAINT_WEIGHTS_FILE)
+    return [folder / name for name in (*names, MATTING_WEIGHTS_FILE)]
 
 
 def _licence(options: argparse.Namespace, recipe: Recipe, usual: str) -> str:
@@ -164,13 +185,6 @@ def _parser() -> argparse.ArgumentParser:
             help="fp16 and bf16 are meant for GPUs; a CPU takes minutes to verify fp16",
         )
     return parser
-
-
-def _check_output(output: Path) -> None:
-    if output.is_dir():
-        raise UsageError(f"--output {output}: is a folder. Name a file in it.")
-    if not output.parent.is_dir():
-        raise UsageError(f"--output {output}: there is no folder {output.parent}. Make it first.")
 
 
 def _check_device(device: str) -> None:

@@ -16,6 +16,7 @@ say stands in their metadata.
 import hashlib
 import io
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,12 +50,18 @@ EDGE_WEIGHTS_FILE = "edgeconnect-edge.safetensors"
 INPAINT_WEIGHTS_FILE = "edgeconnect-inpaint.safetensors"
 MATTING_WEIGHTS_FILE = "matting.safetensors"
 
+# What a training run saves itself in, beside its settings.
+RUN_FILE = "last.pt"
+
 # The weights that come with the project; the card beside each file says what they are.
 STARTER_WEIGHTS = Path(__file__).parent / "weights"
 
 Part = Literal["generator", "discriminator"]
 Network = TypeVar("Network", bound=nn.Module)
 MattingNetwork = DeepImageMatting | SkipMatting | NormedMatting | CorrectingMatting
+
+# What a training run's own file holds, beside what doesn't matter here.
+_RUN_KEYS = {"step", "networks", "averages"}
 
 # An error names this many keys and counts the rest.
 _KEYS_NAMED = 4
@@ -106,6 +113,14 @@ def read_checkpoint(
     state = _find_state(path, loaded, part)
     named = {_published_name(key): value for key, value in state.items()}
     return Checkpoint(path, hashlib.sha256(data).hexdigest(), _tensors(path, named))
+
+
+def run_advice(run: Path) -> str:
+    """What to do with a training run's folder, of which an export can't make anything."""
+    return (
+        f"It holds a training run. Run first: retouchd-train weights --run {run} --output DIR, "
+        "and name what that writes."
+    )
 
 
 def build_edge_generator(checkpoint: Checkpoint) -> EdgeGenerator:
@@ -207,8 +222,16 @@ def _read_safetensors(path: Path, data: bytes) -> Checkpoint:
 
 def _unpickle(path: Path, data: bytes, whole_objects: bool) -> Any:
     try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Said of every TorchScript file, before it is refused.
+            warnings.filterwarnings("ignore", "'torch.load' received a zip file", UserWarning)
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a hostile or torn file may fail in any way
+        if "TorchScript" in str(error):
+            raise CheckpointError(
+                f"{path}: is a TorchScript file, as artifacts are, and no checkpoint. Name the "
+                "checkpoint that it was made from."
+            ) from None
         state = _harvest(path, data) if whole_objects else None
         if state is not None:
             return state
@@ -239,6 +262,8 @@ def _find_state(path: Path, loaded: Mapping[Any, Any], part: Part) -> Mapping[An
         found = loaded.get(key)
         if isinstance(found, Mapping):
             return found
+    if loaded.keys() >= _RUN_KEYS:
+        raise CheckpointError(f"{path}: is no network's checkpoint. {run_advice(path.parent)}")
     others = [key for key in ("generator", "discriminator") if key in loaded]
     if others:
         raise CheckpointError(

@@ -1,7 +1,8 @@
 """`retouchd-evaluate`: artifacts and peers on held-out pictures, measured and drawn.
 
 Exit code 0: measured, and all three files written. 1: the output could not be written. 2: wrong
-usage, or a pack, an artifact or a peer that can't be used. Errors are one line on stderr.
+usage, or a pack, an artifact or a peer that can't be used. 130: Ctrl-C; what the peers made until
+then is kept. Errors are one line on stderr.
 """
 
 import argparse
@@ -33,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     except OSError as error:
         return _fail(f"{options.output}: can't be written ({error.strerror}).", 1)
+    except KeyboardInterrupt:
+        return _fail(
+            "stopped by Ctrl-C; the same command goes on from the peers' kept results.", 130
+        )
     return 0
 
 

@@ -1,6 +1,7 @@
 """One evaluation from what was asked for to the files that answer it."""
 
 import hashlib
+import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from models.evaluation.inpaint_cases import inpaint_cases
 from models.evaluation.matting_cases import matting_cases
 from models.evaluation.measuring import Bench, measure
 from models.evaluation.methods import EvaluationError, Method, TaskName
+from models.evaluation.output import SHEET, put, refuse_foreign
 from models.evaluation.peers import choose_peers, peer_names
 from models.evaluation.report import (
     Report,
@@ -28,7 +30,6 @@ from models.evaluation.results_kept import KeptResults
 from models.evaluation.tasks import INPAINT, MATTING, Case
 from models.training.pack import Split, read_cutouts, read_photos
 
-SHEET = "sheet.png"
 KEPT = "peers"
 
 
@@ -58,8 +59,7 @@ def evaluate(choice: Choice) -> str:
 
     Raises `EvaluationError`, `PackError`, and `OSError` where the output can't be written.
     """
-    if choice.output.exists() and not choice.output.is_dir():
-        raise EvaluationError(f"--output {choice.output}: is a file. Name a folder.")
+    refuse_foreign(choice.output)
     task = INPAINT if choice.task == "inpaint" else MATTING
     methods = _methods(choice)
     cases, left_out = _cases(choice)
@@ -76,7 +76,9 @@ def evaluate(choice: Choice) -> str:
     leading = {(one.case, one.method): one.errors[task.leading.key] for one in scores}
     title = f"{task.name}, {choice.data.name}, split {choice.split}"
     sheet = draw_examples(task, title, examples, results, leading, choice.size)
-    sheet.save(choice.output / SHEET, optimize=True)
+    drawn = io.BytesIO()
+    sheet.save(drawn, "PNG", optimize=True)
+    put(choice.output / SHEET, drawn.getvalue())
     return write_tables(report, choice.output)
 
 
@@ -90,14 +92,14 @@ def _methods(choice: Choice) -> list[Method]:
 
 
 def _cases(choice: Choice) -> tuple[list[Case], list[str]]:
-    """The cases, and the names of cut-outs that make none."""
+    """The cases, and the names of photos or cut-outs that make none."""
     photos = read_photos(choice.data, choice.split)
     if not photos:
         raise EvaluationError(
             f"--split {choice.split}: {choice.data} has no photos in it. Name another split."
         )
     if choice.task == "inpaint":
-        return inpaint_cases(photos, choice.size, choice.per_picture, choice.limit), []
+        return inpaint_cases(photos, choice.size, choice.per_picture, choice.limit)
     return matting_cases(
         photos,
         read_cutouts(choice.data, choice.split),

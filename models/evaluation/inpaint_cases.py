@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from models.evaluation.fill_errors import SMALLEST_SIDE_PX
+from models.evaluation.fill_errors import SMALLEST_SIDE_PX as SMALLEST_JUDGED_PX
 from models.evaluation.fixed_choice import chance, evenly
 from models.evaluation.methods import EvaluationError, Picture
 from models.evaluation.tasks import Case
+from models.training.holes import SMALLEST_SIDE_PX as SMALLEST_CANVAS_PX
 from models.training.holes import hole_ratio, irregular_hole, scratches_and_dust
 from models.training.pack import Photo
+
+# Smaller crops have no room for a hole to be drawn in, or for SSIM's window.
+SMALLEST_SIZE_PX = max(SMALLEST_CANVAS_PX, SMALLEST_JUDGED_PX)
 
 # Grey instead of the truth: neither EdgeConnect's white nor a natural picture's mean.
 BLANK = 127
@@ -32,24 +36,38 @@ DrawHole = Callable[[np.random.Generator, int, int], Picture]
 
 def inpaint_cases(
     photos: Sequence[Photo], size: int, per_photo: int, limit: int | None = None
-) -> list[Case]:
+) -> tuple[list[Case], list[str]]:
     """`per_photo` crops of `size` px of each photo (or of `limit` of them), with all kinds of hole.
 
-    Sorted by photo. Raises `EvaluationError` where a photo is smaller than `size`.
+    Sorted by photo; and the names of the photos that were left out, since they are smaller than
+    `size`. Raises `EvaluationError` where all of them are, or `size` is too small for holes.
     """
-    if size < SMALLEST_SIDE_PX:
-        raise EvaluationError(f"--size {size}: SSIM needs at least {SMALLEST_SIDE_PX} px a side.")
-    chosen = evenly(sorted(photos, key=lambda photo: photo.name), limit)
-    return [case for photo in chosen for case in _cases_of(photo, size, per_photo)]
+    if size < SMALLEST_SIZE_PX:
+        raise EvaluationError(f"--size {size}: has to be at least {SMALLEST_SIZE_PX} px.")
+    in_order = sorted(photos, key=lambda photo: photo.name)
+    fitting = [photo for photo in in_order if _shorter_side(photo) >= size]
+    if not fitting:
+        largest = max(photos, key=_shorter_side)
+        raise EvaluationError(
+            f"--size {size} asks for more than any photo has: the largest, {_told(largest)}, "
+            "is too small. Give a smaller --size."
+        )
+    chosen = evenly(fitting, limit)
+    cases = [case for photo in chosen for case in _cases_of(photo, size, per_photo)]
+    return cases, [_told(photo) for photo in in_order if _shorter_side(photo) < size]
+
+
+def _shorter_side(photo: Photo) -> int:
+    return min(int(side) for side in photo.pixels.shape[:2])
+
+
+def _told(photo: Photo) -> str:
+    height, width = photo.pixels.shape[:2]
+    return f"{photo.name} ({width} x {height} px)"
 
 
 def _cases_of(photo: Photo, size: int, per_photo: int) -> Iterator[Case]:
     height, width = photo.pixels.shape[:2]
-    if min(height, width) < size:
-        raise EvaluationError(
-            f"{photo.name}: is {width} x {height} px, and --size {size} asks for more. "
-            "Give a smaller --size."
-        )
     for number in range(per_photo):
         rng = chance("crop", photo.name, number, size)
         top, left = rng.integers(0, height - size + 1), rng.integers(0, width - size + 1)

@@ -4,6 +4,7 @@ Artifacts and peers are both made into this one form, so that they are run, time
 """
 
 import importlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -44,5 +45,14 @@ def needed(module: str, package: str, purpose: str) -> Any:
     except ImportError as error:
         raise EvaluationError(
             f"{purpose} needs the package {package}, which can't be imported here ({error}). "
-            "Install it."
+            f"{how_to_install()}"
         ) from None
+
+
+def how_to_install() -> str:
+    """How to bring the packages that only an evaluation needs into the environment that runs."""
+    return (
+        "It is in the extra [evaluation]; in retouchd's folder run: uv pip install --python "
+        f"{sys.executable} -r pyproject.toml --extra evaluation (the uv that make brings is "
+        ".tools/uv/bin/uv)."
+    )

@@ -18,12 +18,10 @@ import torch
 
 from models.evaluation.measuring import Score
 from models.evaluation.methods import Method
+from models.evaluation.output import RESULTS, TABLES, put
 from models.evaluation.summary import Difference, Mean, Times, differences, groups_of, means, times
 from models.evaluation.tables import difference_table, mean_table, method_table, time_table
 from models.evaluation.tasks import Case, Task
-
-RESULTS = "results.json"
-TABLES = "table.md"
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def write_results(report: Report, folder: Path) -> None:
         "times": [asdict(row) for row in report.times],
     }
     text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / RESULTS).write_text(text + "\n", encoding="utf-8")
+    put(folder / RESULTS, f"{text}\n".encode())
 
 
 def write_tables(report: Report, folder: Path) -> str:
@@ -106,7 +104,7 @@ def write_tables(report: Report, folder: Path) -> str:
     parts += ["## Time for a picture", _time_note(report), time_table(report.times)]
     parts += ["## Methods", method_table(report.methods)]
     text = "\n\n".join(parts) + "\n"
-    (folder / TABLES).write_text(text, encoding="utf-8")
+    put(folder / TABLES, text.encode())
     return text
 
 

@@ -1,8 +1,11 @@
 """`retouchd-export`: from a checkpoint to a verified file, or one clear line and no file."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +18,7 @@ import torch
 from daemon.artifact import Manifest, read_artifact, read_manifest
 from export import artifacts, cli
 from export.artifacts import Recipe, compile_pipeline
-from export.torchscript import from_bytes, to_bytes
+from export.torchscript import freeze, from_bytes, to_bytes
 from models.checkpoints import read_checkpoint
 from models.untrained import write_edgeconnect, write_matting
 
@@ -173,11 +176,13 @@ def test_file_with_other_weights_is_found_out_and_never_appears(
 
     monkeypatch.setattr(artifacts, "compile_pipeline", compile_other)
     output = tmp_path / "matting.pt"
-    output.write_text("what was there before")
+    with zipfile.ZipFile(output, "w") as archive:
+        archive.writestr("matting/extra/manifest.json", "an artifact that was there before")
+    before = output.read_bytes()
     command = ["matting", "--checkpoint", str(folder / "matting.pth"), "--output", str(output)]
     assert cli.main(command) == 1
     assert "differs from the network" in capsys.readouterr().err
-    assert output.read_text() == "what was there before"
+    assert output.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["matting.pt", "other.pth"]
 
 
@@ -216,6 +221,55 @@ def test_failed_write_leaves_no_draft(
     assert cli.main([*command, "--output", str(tmp_path / "matting.pt")]) == 1
     assert "No space left" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_with_130_and_one_line_and_leaves_no_draft(
+    folder: Path, tmp_path: Path
+) -> None:
+    command = ["matting", "--checkpoint", str(folder / "matting.pth")]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "export.cli", *command, "--output", str(tmp_path / "matting.pt")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    while running.poll() is None and not list(tmp_path.iterdir()):
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the process that verifies, too
+    said = running.communicate(timeout=60)
+    assert said == (
+        "",
+        f"retouchd-export: stopped by Ctrl-C; {tmp_path}/matting.pt was not written.\n",
+    )
+    assert running.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("network", ["matting", "edgeconnect"])
+def test_training_run_is_named_with_the_command_that_makes_weights_of_it(
+    tmp_path: Path, network: str, capsys: Any
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    saved = {"step": 7, "networks": {"matting": {}}, "averages": {}, "optimizers": {}}
+    torch.save(saved, run / "last.pt")
+    command = {
+        "matting": ["matting", "--checkpoint", str(run / "last.pt")],
+        "edgeconnect": ["edgeconnect", "--checkpoints", str(run)],
+    }
+    words = f"Run first: retouchd-train weights --run {run} --output DIR"
+    assert_refused(command[network], tmp_path, words, capsys)
+
+
+def test_artifact_given_as_a_checkpoint_is_refused_without_a_warning(
+    tmp_path: Path, capsys: Any
+) -> None:
+    data = to_bytes(freeze(torch.nn.Identity()), "{}")
+    (tmp_path / "artifact.pt").write_bytes(data)
+    command = ["matting", "--checkpoint", str(tmp_path / "artifact.pt")]
+    assert_refused(command, tmp_path, "is a TorchScript file, as artifacts are", capsys)
 
 
 def test_networks_of_a_recipe_keep_their_spectral_norm(folder: Path) -> None:

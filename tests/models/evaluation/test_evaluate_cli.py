@@ -1,4 +1,9 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from models.evaluation import cli
 from models.evaluation.cli import main
 from models.training.pack import Cutout, Kind, Photo, Split, write_pack
 
@@ -146,6 +152,7 @@ def test_matting_is_measured_with_each_kind_apart(pack: Path, tmp_path: Path) ->
         (("--data", "none.zip"), "there is no such pack"),
         (("--data", "PACK", "--split", "validation"), "has no photos in it"),
         (("--data", "PACK", "--size", "65"), "asks for more"),
+        (("--data", "PACK", "--size", "13"), "--size 13: has to be at least 16 px"),
         (("--data", "PACK", "--peers", "none"), "there is nothing to measure"),
         (("--data", "PACK", "--artifact", "none.pt"), "there is no such file"),
         (("--data", "PACK", "--limit", "0"), "must be at least 1"),
@@ -163,6 +170,52 @@ def test_wrong_usage_is_exit_code_2_and_one_sentence(
     assert evaluate("inpaint", tmp_path / "out", *given) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_least_size_is_measured_and_a_small_photo_is_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speck = Photo("speck", "speck", "test", "", "", np.zeros((1, 1, 3), np.uint8))
+    write_pack(tmp_path / "pack.zip", [photo("ant"), speck], [])
+    asked = ("--data", tmp_path / "pack.zip", "--size", "16", "--peers", "telea,smooth-fill")
+    assert evaluate("inpaint", tmp_path / "out", *asked) == 0
+    assert "left out speck (1 x 1 px)" in capsys.readouterr().out
+    assert results_of(tmp_path / "out")["data"]["left out"] == "speck (1 x 1 px)"
+
+
+def test_folder_with_a_table_from_elsewhere_is_refused_before_anything_is_measured(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "table.md").write_text("mine")
+    assert evaluate("inpaint", tmp_path, "--data", pack, "--size", "48") == 2
+    assert "holds table.md from elsewhere" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["table.md"]
+    assert (tmp_path / "table.md").read_text() == "mine"
+
+
+def test_ctrl_c_ends_with_130_and_one_line_and_no_half_written_files(
+    pack: Path, tmp_path: Path
+) -> None:
+    command = ["inpaint", "--data", str(pack), "--size", "48", "--output", str(tmp_path)]
+    command += ["--per-photo", "2", "--peers", "biharmonic"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "models.evaluation.cli", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(cli.__file__).parents[2],
+        start_new_session=True,
+    )
+    while running.poll() is None and not list(tmp_path.glob("peers/*.npz")):
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGINT)
+    out, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert out == ""
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("retouchd-evaluate: stopped by Ctrl-C")
+    assert [path.name for path in tmp_path.iterdir()] == ["peers"]
+    assert list(tmp_path.glob("peers/.*")) == []
 
 
 def test_output_that_cannot_be_written_is_exit_code_1(

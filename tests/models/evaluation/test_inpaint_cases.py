@@ -1,9 +1,18 @@
 import numpy as np
 import pytest
 
-from models.evaluation.inpaint_cases import ALL_IRREGULAR, BLANK, inpaint_cases
+from models.evaluation.inpaint_cases import ALL_IRREGULAR, BLANK, SMALLEST_SIZE_PX
+from models.evaluation.inpaint_cases import inpaint_cases as cases_and_left_out
 from models.evaluation.methods import EvaluationError
+from models.evaluation.tasks import Case
 from models.training.pack import Photo
+
+
+def inpaint_cases(photos: list[Photo], size: int, per_photo: int) -> list[Case]:
+    """The cases of photos of which none is left out."""
+    cases, left_out = cases_and_left_out(photos, size, per_photo)
+    assert left_out == []
+    return cases
 
 
 def photos(*names: str) -> list[Photo]:
@@ -51,8 +60,22 @@ def test_a_photos_cases_are_the_same_whatever_else_is_evaluated() -> None:
         assert (one.guide == other.guide).all()
 
 
-def test_size_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(EvaluationError, match="a: is 80 x 60 px, and --size 61 asks for more"):
+def test_small_photo_is_left_out_and_named_and_the_others_stay() -> None:
+    speck = Photo("a speck", "s", "test", "", "", np.zeros((1, 3, 3), np.uint8))
+    cases, left_out = cases_and_left_out([*photos("b", "c"), speck], 40, 1)
+    assert left_out == ["a speck (3 x 1 px)"]
+    assert {case.subject for case in cases} == {"b", "c"}
+    limited, _ = cases_and_left_out([*photos("b"), speck], 40, 1, limit=1)
+    assert {case.subject for case in limited} == {"b"}
+
+
+def test_size_that_no_photo_has_is_refused() -> None:
+    with pytest.raises(EvaluationError, match=r"--size 61 asks for more .* a \(80 x 60 px\)"):
         inpaint_cases(photos("a"), 61, 1)
-    with pytest.raises(EvaluationError, match="SSIM needs at least 11 px"):
-        inpaint_cases(photos("a"), 10, 1)
+
+
+def test_least_size_has_every_hole_and_what_is_below_is_refused() -> None:
+    assert len(inpaint_cases(photos("a", "bb"), SMALLEST_SIZE_PX, 3)) == 2 * 3 * 5
+    for size in (SMALLEST_SIZE_PX - 1, 13, 11, 1):
+        with pytest.raises(EvaluationError, match=f"--size {size}: has to be at least 16 px"):
+            inpaint_cases(photos("a"), size, 1)
