@@ -1,9 +1,8 @@
 """Folders of one's own pictures: photos, cut-outs and masks, in the classes of a pack.
 
 One folder may hold all of it, in subfolders `photos`, `cutouts` and `masks`; or each is named by
-itself. Pictures may lie at any depth; hidden files are passed over. Where there are subfolders
-`train`, `validation` and `test`, they are the splits; otherwise a hash of each picture's name
-decides, so a picture keeps its split whatever comes and goes beside it.
+itself. Pictures may lie at any depth; hidden files are passed over. `models.training.splits` tells
+which split each is in.
 
 Cut-outs are RGBA pictures, or two trees whose folders begin with `clip` (photos) and `matting`
 (RGBA), as public matting data comes: `clip_img/1/clip_0/a.jpg` belongs to
@@ -12,27 +11,21 @@ Cut-outs are RGBA pictures, or two trees whose folders begin with `clip` (photos
 A file that can't be used is left out, and named to `report` with the reason.
 """
 
-import hashlib
 import logging
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
-from models.training.pack import Cutout, Kind, PackError, Photo, Pixels, Split, decode_picture
+from models.training.decoding import PictureError, Pixels, decode_picture
+from models.training.listing import PICTURES, Report, pictures_under
+from models.training.pack import Cutout, Kind, PackError, Photo, Split
+from models.training.splits import sorted_into_splits
 
-Report = Callable[[str], None]
-
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-SPLITS: tuple[Split, ...] = get_args(Split)
+Labels = tuple[str, str, Split, str]
 
 _PARTS = ("photos", "cutouts", "masks")
-
-# Of a hundred pictures of a folder without splits, this many are for training and validation.
-_TRAIN, _VALIDATION = 90, 5
 
 # Of what is visible in a soft matte, at least this share is partly so; a hard edge has 1 to 4 %.
 _SOFT_SHARE = 0.05
@@ -47,16 +40,21 @@ log = logging.getLogger(__name__)
 def photos_of_folder(folder: Path, split: Split, report: Report = log.warning) -> Iterator[Photo]:
     """The photos of one split, each decoded as it is taken.
 
-    From `folder/photos` where there is such a folder; of two trees, those of `clip`. Raises
-    `PackError` where the folder holds no picture at all.
+    From `folder/photos` where there is such a folder; of two trees, those of `clip`. A picture that
+    is transparent anywhere is no photo. Raises `PackError` where the folder holds no picture at
+    all.
     """
-    root = _part(folder, "photos")
-    pictures = _all_pictures(root)
+    root = _part(folder, "photos", report)
+    pictures = pictures_under(root, report)
     roles = {path: _role(path.relative_to(root))[0] for path in pictures}
     if {"clip", "matting"} <= set(roles.values()):
         pictures = [path for path in pictures if roles[path] != "matting"]
-    for path, labels in _labelled(root, pictures, split):
-        pixels = _decode(path, "RGB", report)
+
+    def is_usable(path: Path) -> bool:
+        return _photo(path, _silently) is not None
+
+    for path, labels in _labelled(root, pictures, split, report, is_usable):
+        pixels = _photo(path, report)
         if pixels is not None:
             yield Photo(*labels, "not stated", pixels)
 
@@ -68,12 +66,19 @@ def cutouts_of_folder(folder: Path, split: Split, report: Report = log.warning) 
     the alpha is the matte's: in soft parts the colours then hold some of the old background. Soft
     or hard is measured. Raises `PackError` where the folder holds no picture at all.
     """
-    root = _part(folder, "cutouts")
-    pictures = _all_pictures(root)
+    root = _part(folder, "cutouts", report)
+    pictures = pictures_under(root, report)
     photo_of = _partners(root, pictures, report)
     mattes = pictures if photo_of is None else [path for path in pictures if path in photo_of]
-    for path, labels in _labelled(root, mattes, split):
-        pixels = _cutout(path, photo_of[path] if photo_of else None, report)
+
+    def cutout(path: Path, report: Report) -> Pixels | None:
+        return _cutout(path, photo_of[path] if photo_of else None, report)
+
+    def is_usable(path: Path) -> bool:
+        return cutout(path, _silently) is not None
+
+    for path, labels in _labelled(root, mattes, split, report, is_usable):
+        pixels = cutout(path, report)
         if pixels is not None:
             yield Cutout(*labels, "not stated", softness(pixels[..., 3]), pixels)
 
@@ -84,9 +89,9 @@ def read_masks(path: Path, report: Report = log.warning) -> list[Pixels]:
     From `path/masks` where there is such a folder. Greys are holes from 128 on. Masks without a
     hole are left out. Raises `PackError` where none is left.
     """
-    root = _part(path, "masks")
+    root = _part(path, "masks", report)
     masks = []
-    for file in _all_pictures(root):
+    for file in pictures_under(root, report):
         grey = _decode(file, "L", report)
         if grey is None:
             continue
@@ -107,17 +112,12 @@ def softness(alpha: Pixels) -> Kind:
     return "soft" if partly.sum() >= _SOFT_SHARE * max(int(visible.sum()), 1) else "hard"
 
 
-def split_of_name(name: str) -> Split:
-    """The split of a picture by its name: 90, 5 and 5 of a hundred, the same on every machine."""
-    percent = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 100
-    if percent < _TRAIN:
-        return "train"
-    return "validation" if percent < _TRAIN + _VALIDATION else "test"
-
-
-def _part(folder: Path, part: str) -> Path:
+def _part(folder: Path, part: str, report: Report) -> Path:
     """The subfolder of that name, or the folder itself where it isn't divided into parts."""
     if (folder / part).is_dir():
+        for path in sorted(folder.glob("[!.]*.*")):
+            if path.suffix.lower() in PICTURES:
+                report(f"{path}: lies beside the folder {part}, not in it, and was left out.")
         return folder / part
     others = [name for name in _PARTS if (folder / name).is_dir()]
     if others:
@@ -128,50 +128,44 @@ def _part(folder: Path, part: str) -> Path:
     return folder
 
 
-def _all_pictures(root: Path) -> list[Path]:
-    """The pictures under a folder, sorted. Raises `PackError` where there is none."""
-    if not root.is_dir():
-        raise PackError(f"{root}: there is no such folder.")
-    found = []
-    for parent, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in files if not name.startswith(".")]
-    pictures = sorted(path for path in found if path.suffix.lower() in PICTURES)
-    if not pictures:
-        endings = ", ".join(sorted(PICTURES))
-        raise PackError(f"{root}: holds no pictures ({endings}).")
-    return pictures
-
-
 def _labelled(
-    root: Path, pictures: Iterable[Path], split: Split
-) -> Iterator[tuple[Path, tuple[str, str, Split, str]]]:
+    root: Path,
+    pictures: Iterable[Path],
+    split: Split,
+    report: Report,
+    is_usable: Callable[[Path], bool],
+) -> Iterator[tuple[Path, Labels]]:
     """The pictures of a split with name, subject, split and source."""
-    by_folder = any((root / name).is_dir() for name in SPLITS)
-    for path in pictures:
-        relative = path.relative_to(root)
-        if by_folder:
-            parts = relative.parts[1:] if relative.parts[0] == split else ()
-        else:
-            parts = relative.parts
-        if not parts:
-            continue
-        # The ending stays: cat.jpg and cat.png are two pictures.
-        name = "__".join(parts)
-        if by_folder or split_of_name(_stem(parts)) == split:
-            yield path, (name, name, split, relative.as_posix())
-
-
-def _stem(parts: Iterable[str]) -> str:
-    return Path(*parts).with_suffix("").as_posix()
+    for path, parts, its_split in sorted_into_splits(root, pictures, report, is_usable):
+        if its_split == split:
+            # The ending stays: cat.jpg and cat.png are two pictures.
+            name = "__".join(parts)
+            yield path, (name, name, split, path.relative_to(root).as_posix())
 
 
 def _decode(path: Path, mode: str, report: Report) -> Pixels | None:
     try:
         return decode_picture(path, str(path), mode)
-    except PackError as error:
+    except PictureError as error:
         report(f"{error} It was left out.")
         return None
+
+
+def _silently(_: str) -> None:
+    """The report of a first look, before each picture is taken."""
+
+
+def _photo(path: Path, report: Report) -> Pixels | None:
+    """uint8 [H,W,3], or None with a report."""
+    pixels = _decode(path, "RGBA", report)
+    if pixels is None:
+        return None
+    if pixels[..., 3].min() < 255:
+        report(
+            f"{path}: is transparent in parts, so it is a cut-out and no photo, and was left out."
+        )
+        return None
+    return np.ascontiguousarray(pixels[..., :3])
 
 
 def _cutout(path: Path, photo: Path | None, report: Report) -> Pixels | None:

@@ -13,7 +13,6 @@ The same pictures give the same bytes: entries are sorted and carry no time of d
 
 import io
 import json
-import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,9 @@ from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
+
+from models.training.decoding import PictureError, decode_picture
 
 Split = Literal["train", "validation", "test"]
 Kind = Literal["soft", "hard"]
@@ -31,9 +32,6 @@ Pixels = npt.NDArray[np.uint8]
 FORMAT = "retouchd-pack"
 VERSION = 1
 MANIFEST = "manifest.json"
-
-# Larger pictures are refused before they are decoded: 100 megapixels are 400 MB as RGBA.
-MAX_PICTURE_PIXELS = 100_000_000
 
 # Quality and Pillow's number for the chroma: full for what is measured, halved for what is learnt.
 _JPEG_OF_A_TEST = {"quality": 90, "subsampling": 0}
@@ -45,7 +43,7 @@ _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class PackError(Exception):
-    """A pack or a picture can't be used. The text names the file, what is wrong, what to do."""
+    """A pack or a folder can't be used. The text names it, what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +119,10 @@ def write_pack(
     """Write a pack. On return it is whole; on an error an older file of that name is unchanged.
 
     The pictures are taken one at a time, so an iterable may read each as it is wanted. Raises
-    `PackError` for two pictures of one name in one split or more than `limit_bytes`, OSError where
-    the file can't be written.
+    `PackError` for two pictures of one name in one split, more than `limit_bytes` or a file that
+    is no pack in its place, OSError that names `path` where it can't be written.
     """
+    refuse_to_replace(path)
     files: dict[str, bytes] = {}
     manifest: dict[str, Any] = {"format": FORMAT, "version": VERSION}
     manifest["photos"] = _encode_all(photos, files)
@@ -142,42 +141,32 @@ def write_pack(
                 "Nothing was written: use fewer pictures, or a higher limit."
             )
         unfinished.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk comes without a name, or with the draft's
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def decode_picture(data: bytes | Path, name: str, mode: str) -> Pixels:
-    """A picture as uint8, turned upright as its camera noted.
-
-    [H,W,3] in mode "RGB", [H,W,4] in "RGBA", [H,W] in "L". Raises `PackError`, whose text begins
-    with `name`: no picture, cut short, or too large.
-    """
-    source = io.BytesIO(data) if isinstance(data, bytes) else data
-    try:
-        with warnings.catch_warnings():
-            # Pillow's own bound comes as a warning first; the one below is an error.
-            warnings.simplefilter("ignore")
-            with Image.open(source) as picture:
-                _refuse_large(picture, name)
-                return np.array(ImageOps.exif_transpose(picture).convert(mode))
-    except PackError:
-        raise
-    except Image.DecompressionBombError:
-        raise PackError(f"{name}: has too many pixels to be read. Scale it down.") from None
-    except FileNotFoundError:
-        raise PackError(f"{name}: there is no such file.") from None
-    except Exception as error:  # noqa: BLE001 - a torn picture may fail in any way
+def refuse_to_replace(path: Path) -> None:
+    """Raise `PackError` where anything but a pack is at `path`: nothing else is ever replaced."""
+    if path.is_dir():
+        raise PackError(f"{path}: is a folder. Name a file in it, such as {path / 'pack.zip'}.")
+    if path.exists() and not _is_pack(path):
         raise PackError(
-            f"{name}: is no picture that can be read ({type(error).__name__})."
-        ) from None
-
-
-def _refuse_large(picture: Image.Image, name: str) -> None:
-    if picture.width * picture.height > MAX_PICTURE_PIXELS:
-        raise PackError(
-            f"{name}: has {picture.width} x {picture.height} pixels, and at most "
-            f"{MAX_PICTURE_PIXELS // 1_000_000} megapixels are read. Scale it down."
+            f"{path}: is there already and is no pack, so it is not replaced. "
+            "Remove it, or name another file."
         )
+
+
+def _is_pack(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as pack:
+            return bool(json.loads(pack.read(MANIFEST))["format"] == FORMAT)
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError):
+        return False
 
 
 def _encode_all(pictures: Iterable[Picture], files: dict[str, bytes]) -> list[dict[str, str]]:
@@ -265,4 +254,7 @@ def _decode_entry(path: Path, pack: zipfile.ZipFile, entry: Mapping[str, str], m
         data = pack.read(entry["file"])
     except (KeyError, zipfile.BadZipFile):
         raise PackError(f"{name} is missing or damaged. Copy or make the pack again.") from None
-    return decode_picture(data, name, mode)
+    try:
+        return decode_picture(data, name, mode)
+    except PictureError as error:
+        raise PackError(str(error)) from None

@@ -4,12 +4,13 @@ Trusts: apt's signatures, so what a package holds is what Debian ships. Promises
 downloaded once into the cache, whole or not at all; nothing is installed and no root is needed.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from models.training.catalogue import INSIDE
@@ -19,6 +20,8 @@ RELEASE = "Debian 12 (bookworm)"
 
 _DOWNLOAD_S = 1800
 _UNPACK_S = 300
+# How the folders of work in progress begin.
+_DOWNLOADING, _UNPACKED = ".download-", ".unpacked-"
 _DISK_FULL = "No space left on device"
 
 
@@ -37,9 +40,9 @@ def fetch_package(package: str, cache: Path) -> Path:
         return cached[-1]
     _require("apt-get")
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=cache) as folder:
-        done = _run(["apt-get", "download", package], Path(folder), _DOWNLOAD_S)
-        downloaded = sorted(Path(folder).glob("*.deb"))
+    with _scratch(cache, _DOWNLOADING) as folder:
+        done = _run(["apt-get", "download", package], folder, _DOWNLOAD_S)
+        downloaded = sorted(folder.glob("*.deb"))
         if done.returncode or not downloaded:
             raise PackageError(_why_not(package, done.stderr))
         target = cache / downloaded[0].name
@@ -54,14 +57,62 @@ def unpacked(deb: Path) -> Iterator[Path]:
     Raises `PackageError`.
     """
     _require("dpkg")
-    with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=deb.parent) as folder:
-        done = _run(["dpkg", "-x", str(deb), folder], deb.parent, _UNPACK_S)
+    with _scratch(deb.parent, _UNPACKED) as folder:
+        # Absolute, since the command is run in a folder of its own.
+        command = ["dpkg", "-x", str(deb.absolute()), str(folder.absolute())]
+        done = _run(command, folder, _UNPACK_S)
         if done.returncode:
             raise PackageError(
                 f"{deb}: can't be unpacked ({_last_line(done.stderr)}). "
                 + (_make_room() if _DISK_FULL in done.stderr else "Remove it and start again.")
             )
-        yield Path(folder)
+        yield folder
+
+
+def remove_leftovers(cache: Path) -> None:
+    """Remove what killed processes left half done in the cache, and nothing that is in use.
+
+    The rule: a process holds a lock on its folder for as long as it lives, so a folder that can be
+    locked has no process. Where a file system knows no locks, all of it stays.
+    """
+    for prefix in (_DOWNLOADING, _UNPACKED):
+        for folder in cache.glob(f"{prefix}*"):
+            with suppress(OSError):
+                opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+                finally:
+                    os.close(opened)
+
+
+@contextmanager
+def _scratch(cache: Path, prefix: str) -> Iterator[Path]:
+    """A temporary folder in the cache, locked as `remove_leftovers` needs it."""
+    while True:
+        with (
+            tempfile.TemporaryDirectory(prefix=prefix, dir=cache) as name,
+            _locked(Path(name)) as is_held,
+        ):
+            if is_held:
+                yield Path(name)
+                return
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Lock a new folder; False where another process took it for a leftover before that."""
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield folder.exists()
+    finally:
+        os.close(opened)
 
 
 def version_of(deb: Path) -> str:

@@ -13,22 +13,25 @@ from pathlib import Path
 from typing import get_args
 
 from models.training.catalogue import CATALOGUE, CatalogueError, Entry, Sort, read_catalogue
-from models.training.folders import SPLITS, cutouts_of_folder, photos_of_folder
+from models.training.decoding import PictureError, decode_picture
+from models.training.folders import cutouts_of_folder, photos_of_folder
 from models.training.pack import (
     Cutout,
     PackError,
     Photo,
-    decode_picture,
+    refuse_to_replace,
     write_pack,
 )
 from models.training.packages import (
     Members,
     PackageError,
     fetch_package,
+    remove_leftovers,
     unpacked,
     version_of,
 )
 from models.training.scaling import fit_cutout, fit_photo
+from models.training.splits import SPLITS
 
 Progress = Callable[[str], None]
 
@@ -50,12 +53,27 @@ class Summary:
     skipped: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """A line on the pack, one for each split, and one for each picture left out."""
+        """A line on the pack, one for each split, on each that is empty, on each picture left out.
+
+        Bytes of a file's name that are no text are written as `\\xe9`.
+        """
         lines = [f"{self.path}: {self.size_bytes / 1e6:.1f} MB"]
         for split in SPLITS:
             photos, soft, hard = (self.counts.get((split, kind), 0) for kind in get_args(Sort))
             lines.append(f"{split}: {photos} photos, {soft} soft and {hard} hard cut-outs")
-        return "\n".join([*lines, *(f"left out: {why}" for why in self.skipped)])
+        lines += self._empty_splits()
+        text = "\n".join([*lines, *(f"left out: {why}" for why in self.skipped)])
+        return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+    def _empty_splits(self) -> Iterator[str]:
+        for group, kinds in (("photos", ("photo",)), ("cut-outs", ("soft", "hard"))):
+            held = {split for split, kind in self.counts if kind in kinds}
+            empty = [split for split in SPLITS if split not in held]
+            if held and empty:
+                yield (
+                    f"no {group} for {' and '.join(empty)}: sort the {group} into subfolders "
+                    f"{', '.join(SPLITS)} to settle it."
+                )
 
     def skip(self, why: str) -> None:
         """Note once that a picture was left out."""
@@ -75,12 +93,15 @@ def prepare(
 
     The packages (440 MB) are downloaded into `cache` and stay there, so a second call goes on where
     the first was stopped. A picture that can't be read is left out, and named in the summary.
-    Raises `PrepareError`: no apt-get or dpkg, a package that can't be had, a
-    full disk, a pack larger than `limit_bytes`.
+    What a killed call left in `cache` is removed. Raises `PrepareError`: no apt-get or dpkg, a
+    package that can't be had, a full disk, a pack larger than `limit_bytes`, an `output` that is
+    there and no pack.
     """
     summary = Summary(output)
     pictures: list[Photo | Cutout] = []
     try:
+        refuse_to_replace(output)
+        remove_leftovers(cache)
         for package, entries in groupby(sorted(read_catalogue(catalogue), key=_place), _package):
             pictures += _pictures_of(package, list(entries), cache, summary, progress)
         _write(summary, pictures, limit_bytes)
@@ -106,6 +127,7 @@ def pack_folders(
     summary = Summary(output)
     pictures: list[Photo | Cutout] = []
     try:
+        refuse_to_replace(output)
         for split in SPLITS:
             progress(f"Reading the {split} pictures.")
             if photos is not None:
@@ -141,7 +163,7 @@ def _pictures_of(
         for entry in entries:
             try:
                 yield _picture(entry, members, version_of(deb))
-            except (PackageError, PackError) as error:
+            except (PackageError, PictureError) as error:
                 summary.skip(f"{package}: {error}")
 
 
@@ -171,4 +193,9 @@ def _of_the_disk(error: OSError) -> str:
     name = error.filename or "the disk"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{name}: the disk is full. Make room, or name an output and a cache on another one."
+    if error.errno == errno.EFBIG:
+        return (
+            f"{name}: grows larger than its disk or a limit of this user allows. "
+            "Name an output on another disk, or raise the limit (`ulimit -f`)."
+        )
     return f"{name}: {error.strerror or error}."

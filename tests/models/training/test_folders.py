@@ -1,21 +1,14 @@
 """One's own folders: splits that stay, pairs by name, and a word on every file left out."""
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from models.training.folders import (
-    SPLITS,
-    cutouts_of_folder,
-    photos_of_folder,
-    read_masks,
-    split_of_name,
-)
+from models.training.folders import cutouts_of_folder, photos_of_folder, read_masks
 from models.training.pack import Cutout, PackError, Photo, read_cutouts, read_photos
-from models.training.prepare import PrepareError, pack_folders
+from models.training.splits import SPLITS, split_of_name
 
 
 def _save(path: Path, size: tuple[int, int] = (24, 16), mode: str = "RGB", shade: int = 99) -> None:
@@ -45,26 +38,11 @@ def _all_cutouts(folder: Path, said: list[str] | None = None) -> list[Cutout]:
 
 
 def test_each_photo_lies_in_one_split_at_any_depth(tmp_path: Path) -> None:
-    for number in range(60):
+    for number in range(120):
         _save(tmp_path / f"year{number % 3}" / "trip" / f"{number}.png", shade=number)
     photos = _all_photos(tmp_path)
-    assert sorted(int(photo.pixels[0, 0, 0]) for photo in photos) == list(range(60))
+    assert sorted(int(photo.pixels[0, 0, 0]) for photo in photos) == list(range(120))
     assert all(photo.split == split_of_name(photo.source[:-4]) for photo in photos)
-
-
-def test_splits_by_name_are_about_90_5_and_5_of_a_hundred() -> None:
-    counts = Counter(split_of_name(f"photo {number}") for number in range(4000))
-    assert 3540 < counts["train"] < 3660
-    assert 150 < counts["validation"] < 250
-    assert 150 < counts["test"] < 250
-
-
-def test_split_of_a_name_never_changes() -> None:
-    """What was trained on stays what was trained on, with every later version of this program."""
-    names = [f"photo {number}" for number in range(100)]
-    of_split = {split: [n for n in names if split_of_name(n) == split] for split in SPLITS}
-    assert of_split["validation"][:3] == ["photo 44", "photo 70", "photo 81"]
-    assert of_split["test"] == ["photo 87", "photo 92", "photo 99"]
 
 
 def test_subfolders_named_as_splits_are_the_splits(tmp_path: Path) -> None:
@@ -82,6 +60,65 @@ def test_one_folder_may_hold_photos_cutouts_and_masks(tmp_path: Path) -> None:
     assert [photo.name for photo in read_photos(tmp_path, "train")] == ["a.jpg"]
     assert [cutout.name for cutout in read_cutouts(tmp_path, "train")] == ["b.png"]
     assert len(read_masks(tmp_path)) == 1
+
+
+def test_pictures_beside_the_parts_and_the_splits_are_named(tmp_path: Path) -> None:
+    for name in ("photos/train/a.jpg", "photos/b.jpg", "photos/more/c.jpg", "d.jpg"):
+        _save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture, and nobody asks")
+    said: list[str] = []
+    found = list(photos_of_folder(tmp_path, "train", said.append))
+    assert [photo.name for photo in found] == ["a.jpg"]
+    assert [Path(line.split(":")[0]).name for line in said] == ["d.jpg", "b.jpg", "c.jpg"]
+    assert "in none of the folders train, validation, test and was left out" in said[1]
+
+
+def test_splits_may_be_named_in_capitals_and_val_for_short(tmp_path: Path) -> None:
+    for folder in ("Train", "Val", "TEST"):
+        _save(tmp_path / folder / "a.jpg")
+    said: list[str] = []
+    assert [photo.split for photo in _all_photos(tmp_path, said)] == list(SPLITS)
+    assert said == []
+
+
+def test_twelve_photos_of_ones_own_are_enough_to_train_and_to_validate(tmp_path: Path) -> None:
+    for number in range(12):
+        _save(tmp_path / f"photo {number}.jpg")
+    assert all(split_of_name(f"photo {number}") == "train" for number in range(12))
+    splits = [photo.split for photo in _all_photos(tmp_path)]
+    assert (splits.count("train"), splits.count("validation")) == (11, 1)
+
+
+def test_photo_that_cannot_be_used_does_not_stand_for_a_split(tmp_path: Path) -> None:
+    """By their names the torn one is for validation, and the others for training."""
+    for number in (1, 2):
+        _save(tmp_path / f"photo {number}.jpg")
+    (tmp_path / "photo 44.jpg").write_bytes(b"torn")
+    said: list[str] = []
+    assert {photo.split for photo in _all_photos(tmp_path, said)} == {"train", "validation"}
+    assert len(said) == 1
+
+
+def test_cutouts_are_not_taken_for_photos(tmp_path: Path) -> None:
+    """Where nothing is told apart by folders, transparency does it; an alpha of 255 is none."""
+    _save_cutout(tmp_path / "cut.png")
+    _save(tmp_path / "photo.jpg")
+    Image.new("RGBA", (9, 9), (1, 2, 3, 255)).save(tmp_path / "opaque.png")
+    said: list[str] = []
+    assert {photo.name for photo in _all_photos(tmp_path, said)} == {"photo.jpg", "opaque.png"}
+    assert len(said) == 1
+    assert "cut.png: is transparent in parts, so it is a cut-out and no photo" in said[0]
+
+
+def test_photo_of_more_than_8_bits_is_left_out_and_named(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (8, 1))
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    Image.fromarray(ramp.astype(np.int32)).save(tmp_path / "deeper.tif")
+    Image.fromarray(ramp.astype(np.float32) / 65535).save(tmp_path / "float.tif")
+    said: list[str] = []
+    assert _all_photos(tmp_path, said) == []
+    assert len(said) == 3
+    assert all("Save it with 8 bits a channel. It was left out." in line for line in said)
 
 
 def test_masks_are_not_taken_for_photos(tmp_path: Path) -> None:
@@ -177,26 +214,3 @@ def test_folder_of_empty_masks_is_refused(tmp_path: Path) -> None:
     _save(tmp_path / "empty.png", mode="L", shade=0)
     with pytest.raises(PackError, match="White is the hole"):
         read_masks(tmp_path, lambda _: None)
-
-
-def test_own_folders_become_one_pack_that_reads_the_same(tmp_path: Path) -> None:
-    for split in SPLITS:
-        _save(tmp_path / "photos" / split / "a.png", (1500, 800))
-        _save_cutout(tmp_path / "cut" / split / "b.png", softness=0.2)
-    (tmp_path / "cut" / "train" / "torn.png").write_bytes(b"no")
-    pack = tmp_path / "pack.zip"
-    summary = pack_folders(pack, photos=tmp_path / "photos", cutouts=tmp_path / "cut")
-    assert set(summary.counts.values()) == {1}
-    assert len(summary.counts) == 6
-    assert summary.size_bytes == pack.stat().st_size
-    assert "torn.png" in str(summary)
-    (photo,) = read_photos(pack, "validation")
-    assert photo.pixels.shape == (640, 1200, 3)
-    (cutout,) = read_cutouts(pack, "test")
-    assert (cutout.name, cutout.kind, cutout.licence) == ("b.png", "soft", "not stated")
-    assert cutout.pixels.shape == (40, 70, 4)
-
-
-def test_nothing_to_pack_is_said(tmp_path: Path) -> None:
-    with pytest.raises(PrepareError, match="No picture could be used"):
-        pack_folders(tmp_path / "pack.zip")

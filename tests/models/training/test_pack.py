@@ -1,6 +1,7 @@
 """A pack gives back what was put into it, is the same bytes each time, and is refused in words."""
 
 import json
+import resource
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.training import pack as pack_module
 from models.training.pack import (
     Cutout,
     PackError,
     Photo,
     Pixels,
     Split,
-    decode_picture,
     read_cutouts,
     read_photos,
     write_pack,
@@ -137,26 +136,32 @@ def test_picture_with_a_flipped_bit_is_refused_by_name(pack: Path) -> None:
     assert len(read_photos(pack, "train")) == 2
 
 
-def test_picture_with_too_many_pixels_is_refused_before_it_is_decoded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "large.png"
-    Image.new("L", (80, 60)).save(path)
-    monkeypatch.setattr(pack_module, "MAX_PICTURE_PIXELS", 80 * 60 - 1)
-    with pytest.raises(PackError, match=r"large\.png: has 80 x 60 pixels"):
-        decode_picture(path, str(path), "RGB")
+def test_only_a_pack_is_replaced(pack: Path, tmp_path: Path) -> None:
+    """A slip in the name of the output must not cost a photo, whatever it is or holds."""
+    photo, foreign = tmp_path / "keep.jpg", tmp_path / "foreign.zip"
+    Image.new("RGB", (9, 9)).save(photo)
+    with zipfile.ZipFile(foreign, "w") as file:
+        file.writestr("manifest.json", "[]")
+    for path in (photo, foreign):
+        before = path.read_bytes()
+        with pytest.raises(PackError, match="is no pack, so it is not replaced"):
+            write_pack(path, [_photo("a")], [])
+        assert path.read_bytes() == before
+    with pytest.raises(PackError, match=r"is a folder\. Name a file in it"):
+        write_pack(tmp_path, [_photo("a")], [])
+    write_pack(pack, [_photo("new")], [])
+    assert [photo.name for photo in read_photos(pack, "train")] == ["new"]
 
 
-def test_photo_is_turned_upright_as_its_camera_noted(tmp_path: Path) -> None:
-    path = tmp_path / "turned.jpg"
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright
-    Image.new("RGB", (80, 60)).save(path, exif=exif)
-    assert decode_picture(path, str(path), "RGB").shape == (80, 60, 3)
-
-
-def test_torn_picture_is_refused_by_name(tmp_path: Path) -> None:
-    whole = tmp_path / "whole.jpg"
-    Image.fromarray(_smooth(300, 300, 3)).save(whole)
-    with pytest.raises(PackError, match=r"^torn\.jpg: is no picture that can be read"):
-        decode_picture(whole.read_bytes()[:-800], "torn.jpg", "RGB")
+def test_disk_that_takes_no_more_is_told_with_the_name_of_the_pack(pack: Path) -> None:
+    before = pack.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as error:
+            write_pack(pack, [_photo("new")], [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert error.value.filename == str(pack)
+    assert pack.read_bytes() == before
+    assert [path.name for path in pack.parent.iterdir()] == ["pack.zip"]

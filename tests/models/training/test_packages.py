@@ -3,6 +3,7 @@
 import errno
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,17 @@ from PIL import Image
 from models.training import prepare as prepare_module
 from models.training.catalogue import read_catalogue
 from models.training.pack import read_cutouts, read_photos
-from models.training.packages import Members, PackageError, fetch_package, unpacked, version_of
+from models.training.packages import (
+    Members,
+    PackageError,
+    fetch_package,
+    remove_leftovers,
+    unpacked,
+    version_of,
+)
 from models.training.prepare import PrepareError, prepare
+
+ROOT = Path(__file__).parents[3]
 
 needs_dpkg = pytest.mark.skipif(
     shutil.which("dpkg-deb") is None, reason="dpkg-deb builds the packages of these tests"
@@ -101,6 +111,16 @@ def test_pack_is_made_from_cached_packages_without_apt(
     (cutout,) = read_cutouts(pack, "train")
     assert (cutout.subject, cutout.licence, cutout.pixels.shape) == ("dog", "GPL-2", (30, 30, 4))
     assert any("cats-data" in line for line in said)
+
+
+@needs_dpkg
+def test_cache_may_be_named_from_the_folder_one_is_in(
+    cache: Path, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    summary = prepare(Path("pack.zip"), cache=Path(cache.name), catalogue=catalogue)
+    assert (tmp_path / "pack.zip").exists()
+    assert summary.counts == {("test", "photo"): 1, ("train", "hard"): 1}
 
 
 @needs_dpkg
@@ -196,6 +216,45 @@ def test_unpacked_files_are_gone_after_the_block(cache: Path) -> None:
         assert Members(folder).read("usr/share/cat.png").startswith(b"\x89PNG")
     assert not folder.exists()
     assert version_of(deb) == "2:1.5-3"
+
+
+@needs_dpkg
+def test_what_a_killed_process_left_is_removed_and_nothing_in_use(
+    cache: Path, catalogue: Path, tmp_path: Path
+) -> None:
+    deb = cache / "cats-data_2%3a1.5-3_all.deb"
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from models.training.packages import unpacked\n"
+        "with unpacked(Path(sys.argv[1])) as folder:\n"
+        "    print(folder, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, deb], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        left = Path(process.stdout.readline().strip())
+        remove_leftovers(cache)
+        assert (left / "usr/share/cat.png").exists()
+        process.kill()
+    assert left.exists()
+    prepare(tmp_path / "pack.zip", cache=cache, catalogue=catalogue)
+    assert {path.suffix for path in cache.iterdir()} == {".deb"}
+
+
+def test_output_that_is_no_pack_is_refused_before_anything_is_fetched(
+    tmp_path: Path, catalogue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _apt_that("echo 'E: was asked' >&2; exit 100", tmp_path, monkeypatch)
+    photo = tmp_path / "keep.jpg"
+    photo.write_bytes(b"a photo")
+    with pytest.raises(PrepareError, match=r"keep\.jpg: is there already and is no pack"):
+        prepare(photo, cache=tmp_path / "cache", catalogue=catalogue)
+    with pytest.raises(PrepareError, match=r"is a folder\. Name a file in it"):
+        prepare(tmp_path, cache=tmp_path / "cache", catalogue=catalogue)
+    assert photo.read_bytes() == b"a photo"
 
 
 def test_full_disk_is_told_as_such(
