@@ -6,6 +6,7 @@ the file alone, and it reads the file as the daemon does. `FreshProcess` starts 
 """
 
 import contextlib
+import ctypes
 import io
 import json
 import os
@@ -277,11 +278,19 @@ def _bytes_per_pixel(run: _Run, manifest: Manifest) -> int:
         run(*large)
         growth = torch.cuda.max_memory_allocated(run.device) - before
     else:
+        _return_free_memory()
         _reset_peak_rss()
         before = _status_bytes("VmRSS")
         run(*large)
         growth = _status_bytes("VmHWM") - before
     return max(1, int(MEMORY_MARGIN * growth / side**2))
+
+
+def _return_free_memory() -> None:
+    """Give back what loading left free: the run would work in it, and would seem to need nothing."""
+    # Only glibc keeps so much, and only glibc has the call.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _reset_peak_rss() -> None:

@@ -1,5 +1,8 @@
 """Verification: what it lets pass, what it finds, and what it measures."""
 
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,3 +111,22 @@ def test_memory_is_within_twice_of_what_is_needed(fresh: FreshProcess, tmp_path:
     needed = planes * 3 * 4  # float32 copies of RGB, all at once
     measured = fresh.measure_memory(write(tmp_path, Filler(planes=planes)))
     assert needed <= measured <= 2 * needed
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no other C library keeps so much")
+def test_memory_that_loading_leaves_free_is_given_back_before_it_is_measured() -> None:
+    code = """
+import torch
+from export.verify import _return_free_memory, _status_bytes
+before = _status_bytes("VmRSS")
+blocks = [torch.ones(16_000) for _ in range(3000)]  # 64 kB each: from the heap, not mapped apart
+last = torch.ones(16_000)  # keeps the heap's end where it is
+del blocks
+kept = _status_bytes("VmRSS") - before
+_return_free_memory()
+print(kept, _status_bytes("VmRSS") - before)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    kept, left = (int(word) for word in run.stdout.split())
+    assert kept > 100e6
+    assert left < 0.2 * kept
