@@ -287,7 +287,7 @@ def _bytes_per_pixel(run: _Run, manifest: Manifest) -> int:
 
 
 def _return_free_memory() -> None:
-    """Give back what loading left free: the run would work in it, and would seem to need nothing."""
+    """Give back what loading left free: a run that works in it would seem to need nothing."""
     # Only glibc keeps so much, and only glibc has the call.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,7 +1,6 @@
 """One evaluation from what was asked for to the files that answer it."""
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from models.evaluation.inpaint_cases import inpaint_cases
 from models.evaluation.matting_cases import matting_cases
 from models.evaluation.measuring import Bench, measure
 from models.evaluation.methods import EvaluationError, Method, TaskName
-from models.evaluation.output import SHEET, put, refuse_foreign
+from models.evaluation.output import SHEET, refuse_foreign
 from models.evaluation.peers import choose_peers, peer_names
 from models.evaluation.report import (
     Report,
@@ -28,6 +27,7 @@ from models.evaluation.report import (
 )
 from models.evaluation.results_kept import KeptResults
 from models.evaluation.tasks import INPAINT, MATTING, Case
+from models.training.drafts import write_whole
 from models.training.pack import Split, read_cutouts, read_photos
 
 KEPT = "peers"
@@ -76,9 +76,7 @@ def evaluate(choice: Choice) -> str:
     leading = {(one.case, one.method): one.errors[task.leading.key] for one in scores}
     title = f"{task.name}, {choice.data.name}, split {choice.split}"
     sheet = draw_examples(task, title, examples, results, leading, choice.size)
-    drawn = io.BytesIO()
-    sheet.save(drawn, "PNG", optimize=True)
-    put(choice.output / SHEET, drawn.getvalue())
+    write_whole(choice.output / SHEET, lambda out: sheet.save(out, "PNG", optimize=True))
     return write_tables(report, choice.output)
 
 

@@ -1,7 +1,6 @@
 """The folder that an evaluation leaves its files in, without harm to what is there already.
 
-Promises: what another program left under these names stays as it is, and a file appears whole or
-not at all. A link under one of the names is replaced itself; what it leads to is not written.
+Promises: what another program left under these names stays as it is.
 """
 
 import json
@@ -32,16 +31,6 @@ def refuse_foreign(folder: Path) -> None:
             f"--output {folder}: holds {' and '.join(there)} from elsewhere, which would be "
             "overwritten. Name another folder."
         )
-
-
-def put(path: Path, data: bytes) -> None:
-    """Write a file whole under its name, in place of what has it. Raises `OSError`."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        draft.write_bytes(data)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _is_ours(results: Path) -> bool:

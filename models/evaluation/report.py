@@ -18,10 +18,11 @@ import torch
 
 from models.evaluation.measuring import Score
 from models.evaluation.methods import Method
-from models.evaluation.output import RESULTS, TABLES, put
+from models.evaluation.output import RESULTS, TABLES
 from models.evaluation.summary import Difference, Mean, Times, differences, groups_of, means, times
 from models.evaluation.tables import difference_table, mean_table, method_table, time_table
 from models.evaluation.tasks import Case, Task
+from models.training.drafts import write_whole
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def write_results(report: Report, folder: Path) -> None:
         "times": [asdict(row) for row in report.times],
     }
     text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
-    put(folder / RESULTS, f"{text}\n".encode())
+    write_whole(folder / RESULTS, lambda out: out.write(f"{text}\n".encode()))
 
 
 def write_tables(report: Report, folder: Path) -> str:
@@ -104,7 +105,7 @@ def write_tables(report: Report, folder: Path) -> str:
     parts += ["## Time for a picture", _time_note(report), time_table(report.times)]
     parts += ["## Methods", method_table(report.methods)]
     text = "\n\n".join(parts) + "\n"
-    put(folder / TABLES, text.encode())
+    write_whole(folder / TABLES, lambda out: out.write(text.encode()))
     return text
 
 

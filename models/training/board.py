@@ -11,6 +11,10 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from models.training.drafts import named
+
+BOARD = "board"  # TensorBoard's folder
+
 
 class Board:
     """Keep a run's scalars in `scalars.jsonl` and, where it is installed, for TensorBoard.
@@ -35,10 +39,16 @@ class Board:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._writer:
-            self._writer.close()
         if self._bar:
             self._bar.close()
+        if self._writer:
+            with named(self.folder / BOARD):
+                self._writer.close()
+
+    def say(self, text: str) -> None:
+        """Tell people a sentence."""
+        if self.shown:
+            sys.stderr.write(f"{text}\n")
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Keep a step's numbers."""
@@ -46,11 +56,13 @@ class Board:
             return
         seconds = round(time.monotonic() - self.started, 1)
         line = {"step": step, "seconds": seconds} | {k: round(v, 6) for k, v in values.items()}
-        with (self.folder / "scalars.jsonl").open("a", encoding="utf-8") as stream:
+        path = self.folder / "scalars.jsonl"
+        with named(path), path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
         if self._writer:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, step)
+            with named(self.folder / BOARD):
+                for name, value in values.items():
+                    self._writer.add_scalar(name, value, step)
 
     def pictures(self, step: int, pictures: Tensor) -> None:
         """Keep a row of pictures, `[N,3,H,W]` in 0..1."""
@@ -59,9 +71,12 @@ class Board:
         row = pictures.float().clamp(0, 1).mul(255).byte().permute(0, 2, 3, 1).cpu().numpy()
         place = self.folder / "pictures"
         place.mkdir(exist_ok=True)
-        Image.fromarray(np.concatenate(list(row), axis=1)).save(place / f"{step:07d}.png")
+        path = place / f"{step:07d}.png"
+        with named(path):
+            Image.fromarray(np.concatenate(list(row), axis=1)).save(path)
         if self._writer:
-            self._writer.add_images("pictures", pictures.float().clamp(0, 1), step)
+            with named(self.folder / BOARD):
+                self._writer.add_images("pictures", pictures.float().clamp(0, 1), step)
 
     def progress(
         self, step: int, steps: int, per_second: float, share: float, losses: dict[str, float]
@@ -113,4 +128,4 @@ def _tensorboard(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "board"))
+    return SummaryWriter(str(folder / BOARD))

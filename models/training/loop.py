@@ -7,12 +7,14 @@ however many loader processes; a run folder holds a whole checkpoint at every in
     RUN/last.pt         the newest checkpoint: networks, averages, optimizers, step
     RUN/scalars.jsonl   a line for each logged step, also kept for TensorBoard where that is there
     RUN/pictures/       what the validation pictures look like, by step
+    RUN/.lock           held while a training is at work there (models.training.lock)
 """
 
 import math
 import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +26,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from models.training.average import MovingAverage
 from models.training.board import Board
+from models.training.drafts import write_whole
+from models.training.failures import is_of_the_compiler
 from models.training.parallel import Group
+from models.training.run_folder import CHECKPOINT, damaged, has_checkpoint, read_checkpoint
 from models.training.settings import RunSettings
 from models.training.speed import Speed, count_operations, measure_peak
 
@@ -86,7 +91,9 @@ class Run:
     folder: Path
     group: Group
     until: float = math.inf  # time.monotonic() at which to save and stop early
+    loaded: Sequence[str] = ()  # what is to be told at the start of what was read
     step: int = field(default=0, init=False)
+    saved_step: int | None = field(default=None, init=False)  # of the checkpoint in the folder
 
     def __post_init__(self) -> None:
         for network in self.training.networks.values():
@@ -106,6 +113,10 @@ class Run:
     def go(self, board: Board) -> None:
         """Train to the last step, from the last checkpoint if there is one."""
         self.resume()
+        for text in [*self.loaded, self._where()]:
+            board.say(text)
+        if self.step >= self.settings.steps:
+            return
         saved = started = time.monotonic()
         first = self.step
         speed = None
@@ -115,7 +126,7 @@ class Run:
                 losses, speed = self._first_step(batch)
                 started, first = time.monotonic(), self.step + 1
             else:
-                losses = self.training.step(batch, self.update)
+                losses = self._next_step(batch, board)
             self.step += 1
             self.average.update(self.step)
             now = time.monotonic()
@@ -128,13 +139,32 @@ class Run:
                 about = {"pictures_per_second": pictures, "peak_share": speed.share(rate)}
                 board.scalars(self.step, told | about)
                 board.progress(self.step, self.settings.steps, pictures, speed.share(rate), told)
-            if self.step % self.settings.measure_every == 0 or last:
-                self.measure(board)
             if now - saved > self.settings.save_every_s or last:
+                self._check(losses)
                 self.save()
                 saved = time.monotonic()
+            if self.step % self.settings.measure_every == 0 or last:
+                self.measure(board)
             if last:
                 break
+        board.say(self._end())
+
+    def _where(self) -> str:
+        steps = self.settings.steps
+        if self.step >= steps:
+            return (
+                f"This run is finished: step {self.step} of {steps}. "
+                "More steps in its settings make it go on."
+            )
+        return f"Goes on at step {self.step} of {steps}." if self.step else f"{steps} steps to go."
+
+    def _end(self) -> str:
+        if self.step >= self.settings.steps:
+            return f"Trained: saved at step {self.step}, the last."
+        return (
+            f"Stopped: saved at step {self.step} of {self.settings.steps}. "
+            "The same command goes on from there."
+        )
 
     def _is_time_to_stop(self, now: float) -> bool:
         """Whether any process of the group is to stop: all do so after the same step."""
@@ -156,6 +186,24 @@ class Run:
                 network.compile()
         return losses, Speed(flop, peak)
 
+    def _next_step(self, batch: Batch, board: Board) -> dict[str, Tensor]:
+        """A step, compiled if it is to be and can be.
+
+        Compilers are found, or not, when a network is first called: before it has learned anything.
+        """
+        try:
+            return self.training.step(batch, self.update)
+        except RuntimeError as error:
+            if not is_of_the_compiler(error):
+                raise
+            reason = str(error).strip().splitlines()[0]
+        torch.compiler.set_stance("force_eager")
+        board.say(
+            f"Can't compile the networks here ({reason}). Goes on without, more slowly. "
+            "Install a C++ compiler (Debian: g++), or set compile = false."
+        )
+        return self.training.step(batch, self.update)
+
     def batches(self) -> Iterator[Batch]:
         """The batches of the steps that are left, on the device."""
         each, group = self.settings.batch, self.group
@@ -173,6 +221,7 @@ class Run:
             num_workers=loaders,
             prefetch_factor=4 if loaders else None,
             pin_memory=group.device.type == "cuda",
+            worker_init_fn=_leave_signals_to_the_run,
         )
         return (self._to_device(batch) for batch in loader)
 
@@ -198,30 +247,31 @@ class Run:
 
     def save(self) -> None:
         """Put the checkpoint under its name, whole, in one rename."""
-        if self.group.rank:
-            return
-        draft = self.folder / ".last.pt.draft"
-        with draft.open("wb") as stream:
-            torch.save(self._state(), stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(self.folder / "last.pt")
+        self.saved_step = self.step
+        if not self.group.rank:
+            write_whole(self.folder / CHECKPOINT, lambda out: torch.save(self._state(), out))
 
     def resume(self) -> None:
         """Go on where the last checkpoint of this folder left off; at 0 where there is none."""
-        path = self.folder / "last.pt"
-        if not path.exists():
+        if not has_checkpoint(self.folder):
             torch.manual_seed(self.settings.seed + self.group.rank)
             self.group.same_start(self.training.networks)
             self.average.restart()
             return
-        state = torch.load(path, map_location=self.group.device, weights_only=True)
-        for name, network in self.training.networks.items():
-            network.load_state_dict(state["networks"][name])
-        for name, optimizer in self.training.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        self.average.load(state["averages"])
-        self.step = state["step"]
+        state = read_checkpoint(self.folder)
+        try:
+            for name, network in self.training.networks.items():
+                network.load_state_dict(state["networks"][name])
+            for name, optimizer in self.training.optimizers.items():
+                _load(optimizer, state["optimizers"][name])
+            self.average.load(state["averages"])
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise damaged(self.folder, str(error).strip().splitlines()[-1].strip()) from None
+        if self._not_finite():
+            raise damaged(self.folder, "weights that are no numbers")
+        self.step = self.saved_step = state["step"]
         torch.manual_seed(self.settings.seed + self.group.rank + 1000 * self.step)
 
     def _state(self) -> dict[str, Any]:
@@ -240,12 +290,26 @@ class Run:
                 weights["lr"] = weights["initial_lr"] * share
 
     def _check(self, losses: dict[str, Tensor]) -> None:
+        """Raise `TrainingError` where a loss or a weight is no number: such a run is not saved."""
         bad = [name for name, loss in losses.items() if not math.isfinite(float(loss))]
+        bad += [f"a weight of {name}" for name in self._not_finite()]
         if bad:
+            if self.saved_step is None:
+                where = "Nothing was saved yet: the same command begins again."
+            else:
+                where = f"The same command goes on from the checkpoint of step {self.saved_step}."
             raise TrainingError(
-                f"step {self.step}: {', '.join(bad)} is not finite. The last checkpoint is from "
-                "before. Lower learning_rate, or set clip, and start again."
+                f"step {self.step}: {', '.join(bad)} is not finite. "
+                f"Lower learning_rate in the settings, or set clip (to 1.0, say). {where}"
             )
+
+    def _not_finite(self) -> list[str]:
+        """The networks that have weights which are no numbers."""
+        return [
+            name
+            for name, network in self.training.networks.items()
+            if not all(bool(weight.isfinite().all()) for weight in network.parameters())
+        ]
 
     def _validation_batches(self) -> Iterator[Batch]:
         each = self.settings.batch
@@ -275,6 +339,19 @@ def _autocast(settings: RunSettings, group: Group) -> torch.dtype | None:
     auto = group.device.type == "cuda" and torch.cuda.is_bf16_supported()
     wanted = settings.precision == "bf16" or (settings.precision == "auto" and auto)
     return torch.bfloat16 if wanted else None
+
+
+def _load(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Take up what an optimizer had gathered, but at the rate of today's settings."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["initial_lr"] = rate
+
+
+def _leave_signals_to_the_run(_: int) -> None:
+    """In a loader process: Ctrl-C reaches all processes of a terminal, and one saves and ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _loaders(settings: RunSettings, group: Group) -> int:

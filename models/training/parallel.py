@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class DeviceError(Exception):
-    """A device that is not there was asked for. The text says which."""
+    """A device that is not there, or can't train, was asked for. The text says which."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,11 @@ def join_group(device: str | None = None) -> Group:
         name = f"cuda:{local}"
     try:
         place = torch.device(name)
-        torch.zeros(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
+        weight = torch.ones(1, device=place, requires_grad=True)
+        weight.square().backward()
+        float(weight.grad)  # type: ignore[arg-type]  # "meta" can do all but this
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DeviceError(f"--device {name}: can't be used here ({reason}).") from None
     if place.type == "cuda":
         torch.cuda.set_device(place)

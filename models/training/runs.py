@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,15 @@ from models.checkpoints import EDGE_WEIGHTS_FILE, INPAINT_WEIGHTS_FILE, MATTING_
 from models.edgeconnect import EdgeGenerator
 from models.training.composites import extended_colours
 from models.training.crops import InpaintSamples
+from models.training.drafts import write_whole
 from models.training.edgeconnect import EDGE, INPAINT, EdgeTraining, InpaintTraining
+from models.training.fingerprints import fingerprint
+from models.training.folders import read_masks
 from models.training.loop import Run, Training
 from models.training.matting import MATTING, MattingTraining
 from models.training.pack import Split, read_cutouts, read_photos
 from models.training.parallel import Group
+from models.training.run_folder import RunError, has_checkpoint, networks_of, read_about, settle
 from models.training.settings import EdgeConnectSettings, MattingSettings, RunSettings
 from models.training.trimapped import MattingSamples
 
@@ -33,10 +36,6 @@ FILES = {
 }
 
 
-class RunError(Exception):
-    """A run can't be set up, or holds no weights. The text says why and what to do."""
-
-
 def edgeconnect_run(
     stage: str,
     settings: EdgeConnectSettings,
@@ -44,14 +43,15 @@ def edgeconnect_run(
     folder: Path,
     group: Group,
     *,
-    masks: Sequence[np.ndarray] = (),
+    masks: Path | None = None,
     starts: Mapping[str, Path | None] | None = None,
 ) -> Run:
     """A run of EdgeConnect's `stage` ("edge", "inpaint", "joint") in `folder`, made or resumed.
 
     `starts` names the runs whose networks a stage begins with, by network; the joint stage needs
-    both. Raises `RunError`, `PackError`.
+    both. A run that is resumed needs none. `masks` is a folder. Raises `RunError`, `PackError`.
     """
+    starts = {} if has_checkpoint(folder) else starts or {}
     torch.manual_seed(settings.seed)
     training: Training
     if stage == "edge":
@@ -60,18 +60,18 @@ def edgeconnect_run(
         training = InpaintTraining(settings)
     else:
         training = InpaintTraining(settings, EdgeGenerator(settings.width, settings.blocks))
-    for name, start in (starts or {}).items():
+    for name, start in starts.items():
         if start and name in training.networks:
             _begin_with(training.networks[name], name, start, settings.fill)
     common = _shared(settings, InpaintSamples)
-    samples = InpaintSamples(
-        _pixels(read_photos(data, "train"), data), seed=settings.seed, masks=masks, **common
-    )
-    validation = InpaintSamples(
-        _pixels(read_photos(data, "validation"), data), seed=VALIDATION_SEED, masks=masks, **common
-    )
-    _settle(folder, stage, settings)
-    return Run(training, samples, validation, settings, folder, group)
+    holes = read_masks(masks) if masks else []
+    sets = [
+        InpaintSamples(_photos(data, split), seed=seed, masks=holes, **common)
+        for split, seed in _splits(settings)
+    ]
+    told = _settle(folder, stage, settings, group, {"data": data, "masks": masks})
+    loaded = [f"{_counts('photos', [samples.photos for samples in sets])}.", *told]
+    return Run(training, sets[0], sets[1], settings, folder, group, loaded=loaded)
 
 
 def matting_run(
@@ -85,59 +85,65 @@ def matting_run(
 ) -> Run:
     """A run of Deep Image Matting in `folder`, made or resumed. Raises `RunError`, `PackError`.
 
-    It begins with the network of the run `start`, if one is given.
+    It begins with the network of the run `start`, if one is given and it is not resumed.
 
     Foregrounds and backgrounds come from the same split; backgrounds from the folder of that name,
     or else from the photos of `data`.
     """
     torch.manual_seed(settings.seed)
     common = _shared(settings, MattingSamples)
-    splits: tuple[tuple[Split, int], ...]
-    splits = (("train", settings.seed), ("validation", VALIDATION_SEED))
     sets = [
         MattingSamples(
-            [extended_colours(cutout.pixels) for cutout in read_cutouts(data, split)],
-            _pixels(read_photos(backgrounds or data, split), data),
-            seed=seed,
-            **common,
+            _cutouts(data, split), _photos(backgrounds or data, split), seed=seed, **common
         )
-        for split, seed in splits
+        for split, seed in _splits(settings)
     ]
-    if not all(samples.cutouts for samples in sets):
-        raise RunError(f"{data}: holds no cut-outs for one of the splits. Add some.")
     training = MattingTraining(settings)
-    if start:
+    if start and not has_checkpoint(folder):
         _begin_with(training.network, MATTING, start, None)
-    _settle(folder, MATTING, settings)
-    return Run(training, sets[0], sets[1], settings, folder, group)
+    sources = {"data": data, "backgrounds": backgrounds}
+    told = _settle(folder, MATTING, settings, group, sources)
+    cutouts = _counts("cut-outs", [samples.cutouts for samples in sets])
+    photos = _counts("photos", [samples.photos for samples in sets])
+    loaded = [f"{cutouts}, over {photos}.", *told]
+    return Run(training, sets[0], sets[1], settings, folder, group, loaded=loaded)
 
 
 def save_weights(folder: Path, output: Path, **said: str) -> list[Path]:
     """Write a run's networks to `output` as float16 safetensors; gives the files.
 
     Averages where the run kept them; no discriminators. `said` goes into the files' metadata and
-    from there into artifacts: `licence`, `note`, `metrics` (JSON, numbers by name). Raises
-    `RunError`.
+    from there into artifacts: `licence`, `note`, `metrics` (JSON, numbers by name). Each file is
+    whole or not there. Raises `RunError`, and OSError with the name of the file.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    about = _about(folder)
-    output.mkdir(parents=True, exist_ok=True)
+    about = read_about(folder)
+    networks = networks_of(folder)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise RunError(f"{output}: is a file. --output has to name a folder.") from None
     written = []
-    for name, state in _networks_of(folder).items():
-        if name not in FILES:
-            continue
-        half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in state.items()}
+    for name in FILES.keys() & networks.keys():
         metadata = {
             "network": name,
             "fill": str(about["settings"].get("fill", "")),
             "training": json.dumps(about, sort_keys=True),
             **said,
         }
-        save_file(half, output / FILES[name], metadata=metadata)
-        (output / FILES[name]).chmod(0o644)  # whatever the library that wrote it thinks of others
+        content = save(_half(networks[name]), metadata)
+        _write(output / FILES[name], content)
         written.append(output / FILES[name])
-    return written
+    return sorted(written)
+
+
+def _half(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.half().contiguous() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_whole(path, lambda out: out.write(content))
 
 
 def _shared(settings: RunSettings, samples: type[Any]) -> dict[str, Any]:
@@ -146,54 +152,25 @@ def _shared(settings: RunSettings, samples: type[Any]) -> dict[str, Any]:
     return {k: v for k, v in dataclasses.asdict(settings).items() if k in names}
 
 
-def _settle(folder: Path, stage: str, settings: RunSettings) -> None:
-    """Make the run's folder, or check that it holds a run of the same kind."""
-    folder.mkdir(parents=True, exist_ok=True)
-    about = {"stage": stage, "settings": dataclasses.asdict(settings)}
-    text = json.dumps(about, indent=2, sort_keys=True) + "\n"
-    if (folder / "last.pt").exists():
-        changed = _differences(_about(folder), json.loads(text))
-        if changed:
-            raise RunError(
-                f"{folder}: holds a run with other settings ({', '.join(changed)}). "
-                "Use its own, or another folder."
-            )
-    draft = folder / f".run.json.{os.getpid()}"
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(folder / "run.json")
+def _splits(settings: RunSettings) -> tuple[tuple[Split, int], ...]:
+    """What is trained on and what is measured on, each with the seed of its samples."""
+    return ("train", settings.seed), ("validation", VALIDATION_SEED)
 
 
-# What may change when a run is resumed: how it is told of and saved, not what it learns.
-_FREE = ("loaders", "log_every", "measure_every", "measure_pictures", "save_every_s", "precision")
-
-
-def _differences(there: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    if there["stage"] != now["stage"]:
-        return ["stage"]
-    old, new = there["settings"], now["settings"]
-    keys = sorted((old.keys() | new.keys()) - set(_FREE))
-    return [key for key in keys if old.get(key) != new.get(key)]
-
-
-def _about(folder: Path) -> dict[str, Any]:
-    try:
-        about: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise RunError(f"{folder}: is no run's folder. Name the one given to --run.") from None
-    return about
-
-
-def _networks_of(folder: Path) -> dict[str, dict[str, Tensor]]:
-    path = folder / "last.pt"
-    if not path.exists():
-        raise RunError(f"{folder}: holds no checkpoint yet. Train first.")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    return {**state["networks"], **state["averages"]}
+def _settle(
+    folder: Path, stage: str, settings: RunSettings, group: Group, sources: dict[str, Path | None]
+) -> list[str]:
+    """Write down, on the first device, what is trained and on what; gives what to tell of it."""
+    if group.rank:
+        return []
+    data = {name: fingerprint(path) for name, path in sources.items() if path}
+    changed = settle(folder, stage, dataclasses.asdict(settings), data)
+    return [f"Other than before: {', '.join(changed)}."] if changed else []
 
 
 def _begin_with(network: nn.Module, name: str, folder: Path, fill: str | None) -> None:
-    states = _networks_of(folder)
-    if fill != _about(folder)["settings"].get("fill"):
+    states = networks_of(folder)
+    if fill != read_about(folder)["settings"].get("fill"):
         raise RunError(
             f"{folder}: its {name} network was trained with another fill than {fill!r}. "
             "Use the same fill in all stages."
@@ -210,7 +187,26 @@ def _begin_with(network: nn.Module, name: str, folder: Path, fill: str | None) -
         ) from None
 
 
-def _pixels(photos: Sequence[Any], data: Path) -> list[np.ndarray]:
-    if not photos:
-        raise RunError(f"{data}: holds no photos for one of the splits. Add some.")
-    return [photo.pixels for photo in photos]
+def _photos(data: Path, split: Split) -> list[np.ndarray]:
+    photos = [photo.pixels for photo in read_photos(data, split)]
+    return _some(photos, "photos", data, split)
+
+
+def _cutouts(data: Path, split: Split) -> list[np.ndarray]:
+    cutouts = [extended_colours(cutout.pixels) for cutout in read_cutouts(data, split)]
+    return _some(cutouts, "cut-outs", data, split)
+
+
+def _some(pictures: list[np.ndarray], kind: str, data: Path, split: Split) -> list[np.ndarray]:
+    if not pictures:
+        raise RunError(
+            f"{data}: holds no {kind} for the split {split}. Subfolders train/, validation/ and "
+            f"test/ settle which picture is whose; without them two usable {kind} are enough. Make "
+            "a pack anew after adding some."
+        )
+    return pictures
+
+
+def _counts(kind: str, sets: Sequence[Sequence[np.ndarray]]) -> str:
+    train, validation = (len(pictures) for pictures in sets)
+    return f"{train} {kind} to train on, {validation} to measure on"

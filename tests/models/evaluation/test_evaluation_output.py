@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.evaluation.methods import EvaluationError
-from models.evaluation.output import RESULTS, SHEET, TABLES, put, refuse_foreign
+from models.evaluation.output import RESULTS, SHEET, TABLES, refuse_foreign
 
 OURS = dict.fromkeys(("task", "data", "machine", "methods", "cases", "scores", "means"), "x")
 
@@ -41,19 +41,3 @@ def test_our_own_results_vouch_for_the_table_and_the_sheet(tmp_path: Path) -> No
     for name in (TABLES, SHEET):
         (tmp_path / name).touch()
     refuse_foreign(tmp_path)
-
-
-def test_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
-    (tmp_path / "photo.png").write_bytes(b"photo")
-    (tmp_path / SHEET).symlink_to("photo.png")
-    put(tmp_path / SHEET, b"sheet")
-    assert (tmp_path / "photo.png").read_bytes() == b"photo"
-    assert not (tmp_path / SHEET).is_symlink()
-    assert (tmp_path / SHEET).read_bytes() == b"sheet"
-
-
-def test_write_that_fails_leaves_no_draft(tmp_path: Path) -> None:
-    (tmp_path / TABLES).mkdir()
-    with pytest.raises(OSError):
-        put(tmp_path / TABLES, b"text")
-    assert [path.name for path in tmp_path.iterdir()] == [TABLES]

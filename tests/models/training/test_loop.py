@@ -2,15 +2,18 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_runs
 import torch
 from PIL import Image
 from tiny_runs import CLOCKS, OneBatch, go, go_some_steps, lines, weights
+from torch._dynamo.exc import TorchDynamoException
 
 from models.training.board import Board
-from models.training.loop import TrainingError, rate_at
+from models.training.loop import Run, TrainingError, rate_at
+from models.training.run_folder import RunError
 
 PAPER = {
     "squares": 1.0,
@@ -79,6 +82,97 @@ def test_a_loss_that_is_not_a_number_ends_the_run_with_a_sentence(tmp_path: Path
     run = tiny_runs.inpaint_run(tmp_path, learning_rate=1e30, average=0.0)
     with pytest.raises(TrainingError, match="learning_rate"):
         go(run)
+
+
+def test_such_a_loss_is_told_with_the_checkpoint_there_is(tmp_path: Path) -> None:
+    wild: dict[str, Any] = {"learning_rate": 1e30, "average": 0.0, "warmup_steps": 0}
+    with pytest.raises(TrainingError, match="Nothing was saved yet"):
+        go(tiny_runs.inpaint_run(tmp_path / "new", **wild))
+    run = tiny_runs.inpaint_run(tmp_path / "old")
+    run.resume()
+    go_some_steps(run, 3)
+    run.save()
+    with pytest.raises(TrainingError, match="goes on from the checkpoint of step 3"):
+        go(tiny_runs.inpaint_run(tmp_path / "old", **wild))
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path: Path) -> None:
+    wild: dict[str, Any] = {
+        "learning_rate": 1e30,
+        "average": 0.0,
+        "warmup_steps": 0,
+        "save_every_s": 0.0,
+    }
+    with pytest.raises(TrainingError, match="not finite"):
+        go(tiny_runs.inpaint_run(tmp_path, log_every=10, **wild))
+    if (tmp_path / "last.pt").exists():
+        for network in torch.load(tmp_path / "last.pt", weights_only=True)["networks"].values():
+            assert all(bool(weight.isfinite().all()) for weight in network.values())
+
+
+def test_a_resumed_run_takes_the_rate_of_its_new_settings(tmp_path: Path) -> None:
+    run = tiny_runs.inpaint_run(tmp_path, steps=4, warmup_steps=0)
+    go(run)
+    again = tiny_runs.inpaint_run(tmp_path, steps=6, warmup_steps=0, learning_rate=5e-4)
+    go(again)
+    assert again.step == 6
+    for name, share in (("inpaint", 1.0), ("judge", again.settings.judge_rate)):  # type: ignore[attr-defined]
+        (group,) = again.training.optimizers[name].param_groups
+        assert group["lr"] == pytest.approx(5e-4 * share)
+
+
+def test_a_run_says_where_it_begins_and_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(run: Run) -> str:
+        capsys.readouterr()
+        go(run)
+        return capsys.readouterr().err
+
+    stopped = tiny_runs.inpaint_run(tmp_path, steps=3, measure_every=100)
+    stopped.until = 0.0
+    text = said(stopped)
+    assert "3 steps to go." in text
+    assert "Stopped: saved at step 1 of 3. The same command goes on from there." in text
+    text = said(tiny_runs.inpaint_run(tmp_path, steps=3, measure_every=100))
+    assert "Goes on at step 1 of 3." in text
+    assert "Trained: saved at step 3, the last." in text
+    assert "This run is finished: step 3 of 3." in said(tiny_runs.inpaint_run(tmp_path, steps=3))
+
+
+def test_a_checkpoint_of_other_networks_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    run = tiny_runs.inpaint_run(tmp_path)
+    run.save()
+    with pytest.raises(RunError, match=r"last\.pt: is no checkpoint of this run"):
+        tiny_runs.inpaint_run(tmp_path, width=6).resume()
+    with pytest.raises(RunError, match=r"last\.pt: is no checkpoint of this run"):
+        tiny_runs.matting_run(tmp_path).resume()
+    with torch.no_grad():
+        next(run.training.networks["inpaint"].parameters()).fill_(math.nan)
+    run.save()
+    with pytest.raises(RunError, match="no numbers"):
+        tiny_runs.inpaint_run(tmp_path).resume()
+
+
+class _NoCompiler(TorchDynamoException):
+    """What torch raises where it finds no C++ compiler; test_train_cli.py has the real thing."""
+
+
+def test_a_network_that_can_not_be_compiled_trains_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without_compiler(*_: object) -> None:
+        raise _NoCompiler("no C++ compiler")
+
+    run = tiny_runs.inpaint_run(tmp_path, steps=3)
+    for network in run.training.networks.values():
+        network.compile(backend=without_compiler)
+    try:
+        go(run)
+    finally:
+        torch.compiler.set_stance("default")
+    assert run.step == 3
+    assert capsys.readouterr().err.count("Can't compile the networks here") == 1
 
 
 def test_rate_rises_then_falls_to_its_final_share() -> None:

@@ -1,6 +1,8 @@
 """A pack and settings in, a run out; a run's folder in, weights that models.checkpoints reads."""
 
 import json
+import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import tiny_runs
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from tiny_runs import ALONE, go_some_steps, weights
 
@@ -20,9 +23,11 @@ from models.checkpoints import (
     build_matting,
     read_checkpoint,
 )
+from models.matting_corrected import IN_CHANNELS
 from models.training.loop import Run
 from models.training.pack import Photo, write_pack
-from models.training.runs import RunError, edgeconnect_run, matting_run, save_weights
+from models.training.run_folder import RunError
+from models.training.runs import edgeconnect_run, matting_run, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +73,11 @@ def test_a_matting_run_draws_what_its_settings_say(pack: Path, tmp_path: Path) -
 
 def test_own_masks_are_used_in_both_splits(pack: Path, tmp_path: Path) -> None:
     mask = np.full((40, 40), 255, np.uint8)
-    run = edgeconnect_run("inpaint", tiny_runs.settings(), pack, tmp_path, ALONE, masks=[mask])
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(mask).save(tmp_path / "masks" / "a.png")
+    run = edgeconnect_run(
+        "inpaint", tiny_runs.settings(), pack, tmp_path / "run", ALONE, masks=tmp_path / "masks"
+    )
     assert run.samples[0]["hole"].all() and run.validation[0]["hole"].all()
 
 
@@ -118,6 +127,8 @@ def test_joint_stage_resumed_goes_on_with_its_own_weights(pack: Path, tmp_path: 
         trained(inpainting(pack, tmp_path / stage, stage))
     starts = {stage: tmp_path / stage for stage in ("edge", "inpaint")}
     joint = trained(inpainting(pack, tmp_path / "joint", "joint", starts=starts))
+    for start in starts.values():  # they have given what they had to give
+        shutil.rmtree(start)
     again = inpainting(pack, tmp_path / "joint", "joint", starts=starts)
     again.resume()
     assert again.step == 2
@@ -148,7 +159,7 @@ def test_a_start_that_trained_something_else_is_refused(pack: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("width", 6), ("steps", 11), ("fill", "white"), ("seed", 2)]
+    ("setting", "value"), [("width", 6), ("batch", 1), ("fill", "white"), ("seed", 2)]
 )
 def test_other_settings_in_the_same_folder_are_named(
     pack: Path, tmp_path: Path, setting: str, value: Any
@@ -174,6 +185,44 @@ def test_how_a_run_is_told_of_may_change(pack: Path, tmp_path: Path) -> None:
     assert again.step == 2
 
 
+def test_later_settings_and_other_data_are_told_when_a_run_is_resumed(
+    pack: Path, tmp_path: Path
+) -> None:
+    first = trained(inpainting(pack, tmp_path / "run"))
+    assert list(first.loaded) == ["2 photos to train on, 2 to measure on."]
+    other = tmp_path / "other.zip"
+    photos = [
+        Photo(f"{n}", f"{n}", split, "test", "CC0-1.0", picture)
+        for split in ("train", "validation")
+        for n, picture in enumerate(tiny_runs.photos()[:1])
+    ]
+    write_pack(other, photos, [])
+    again = inpainting(other, tmp_path / "run", clip=1.0, steps=20)
+    assert (
+        again.loaded[1]
+        == "Other than before: clip = 1.0 (was 0.0), steps = 20 (was 10), other data."
+    )
+    matted = matting(pack, tmp_path / "matting").loaded[0]
+    assert (
+        matted
+        == "2 cut-outs to train on, 2 to measure on, over 2 photos to train on, 2 to measure on."
+    )
+
+
+def test_weights_that_the_disk_does_not_take_leave_no_file(pack: Path, tmp_path: Path) -> None:
+    trained(matting(pack, tmp_path / "run"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"large.*matting\.safetensors"):
+            save_weights(tmp_path / "run", tmp_path / "weights")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "weights").iterdir())
+    with pytest.raises(RunError, match="is a file"):
+        save_weights(tmp_path / "run", tmp_path / "run" / "run.json")
+
+
 def test_settings_may_change_until_there_is_a_checkpoint(pack: Path, tmp_path: Path) -> None:
     inpainting(pack, tmp_path)
     inpainting(pack, tmp_path, width=6)
@@ -195,7 +244,7 @@ def test_a_folder_that_is_no_run_has_no_weights(tmp_path: Path) -> None:
 def test_data_without_photos_for_a_split_is_refused(tmp_path: Path) -> None:
     photo = Photo("a", "a", "train", "test", "CC0-1.0", tiny_runs.photos()[0])
     write_pack(tmp_path / "half.zip", [photo], [])
-    with pytest.raises(RunError, match="no photos"):
+    with pytest.raises(RunError, match=r"no photos for the split validation\. Subfolders train/"):
         inpainting(tmp_path / "half.zip", tmp_path / "run")
 
 
@@ -238,7 +287,7 @@ def test_matting_weights_give_what_the_averaged_network_gives(
     (path,) = save_weights(tmp_path / "run", tmp_path / "weights")
     assert path.name == MATTING_WEIGHTS_FILE
     half_precision(tmp_path / "weights")
-    seen = torch.rand(1, 11 if prefill else 4, 40, 48)
+    seen = torch.rand(1, IN_CHANNELS if prefill else 4, 40, 48)
     with torch.no_grad():
         made = build_matting(read_checkpoint(path))(seen)
         true = run.best_networks()["matting"](seen)

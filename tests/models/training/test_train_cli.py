@@ -1,6 +1,7 @@
 """`retouchd-train` from end to end: every trainer, what it refuses, and what survives a kill."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,7 +21,9 @@ from models.checkpoints import (
     build_matting,
     read_checkpoint,
 )
+from models.matting_corrected import IN_CHANNELS
 from models.training.cli import main
+from models.training.lock import held
 from models.training.pack import Photo, write_pack
 
 ROOT = Path(__file__).parents[3]
@@ -95,7 +98,7 @@ def test_ten_steps_of_matting_give_weights_to_export(
         stream.write(f"prefill = {prefill}\n")
     assert main(["matting", *command]) == 0
     (path,) = weights_of(tmp_path / "run")
-    seen = torch.rand(1, 11 if prefill == "true" else 4, 32, 32)
+    seen = torch.rand(1, IN_CHANNELS if prefill == "true" else 4, 32, 32)
     assert build_matting(read_checkpoint(path))(seen).shape == (1, 1, 32, 32)
 
 
@@ -114,6 +117,9 @@ def test_a_finished_run_is_left_as_it_is(pack: Path, tmp_path: Path) -> None:
     before = (tmp_path / "run" / "last.pt").read_bytes()
     assert main(command) == 0
     assert (tmp_path / "run" / "last.pt").read_bytes() == before
+    more = ["edgeconnect", "inpaint", *options(pack, tmp_path, INPAINTING | {"steps": 3})]
+    assert main(more) == 0
+    assert step_of(tmp_path / "run") == 3
 
 
 def test_own_masks_are_read(pack: Path, tmp_path: Path) -> None:
@@ -180,8 +186,20 @@ REFUSED: dict[str, tuple[Prepare, str]] = {
         "no photos",
     ),
     "data without photos to measure on": (
-        lambda _, folder: ["matting", *options(_without_validation(folder), folder, COMMON)],
-        "no photos",
+        lambda _, folder: [
+            "edgeconnect", "edge", *options(_without_validation(folder), folder, INPAINTING)
+        ],
+        "no photos for the split validation",
+    ),
+    "a device that can't train": (
+        lambda pack, folder: [
+            "edgeconnect", "edge", *options(pack, folder, INPAINTING), "--device", "meta"
+        ],
+        "--device meta",
+    ),
+    "a metric that is no number": (
+        lambda *_: ["weights", "--run", "x", "--output", "y", "--metric", "psnr=nan"],
+        "psnr=nan",
     ),
     "weights of no run": (
         lambda _, folder: ["weights", "--run", str(folder), "--output", str(folder / "w")],
@@ -202,6 +220,94 @@ def test_refused_with_code_2_and_one_line(
     assert not (tmp_path / "run").exists(), "nothing is left behind"
 
 
+@pytest.mark.parametrize("minutes", ["nan", "inf", "-1", "soon"])
+def test_minutes_are_a_number(
+    minutes: str, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["matting", *options(pack, tmp_path, COMMON), "--minutes", minutes]
+    assert main(command) == 2
+    assert "has to be a number of minutes" in capsys.readouterr().err
+
+
+def test_a_folder_in_use_or_a_file_is_refused(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["matting", *options(pack, tmp_path, COMMON)]
+    with held(tmp_path / "run"):
+        assert main(command) == 2
+    assert "another training is at work here" in capsys.readouterr().err
+    (tmp_path / "run").write_text("", encoding="utf-8")
+    assert main(command) == 2
+    assert "is a file" in capsys.readouterr().err
+
+
+def test_a_disk_that_takes_no_more_is_named_with_what_to_do(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["matting", *options(pack, tmp_path, COMMON | {"log_every": 100})]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        assert main(command) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "last.pt: File too large. Make room there" in last
+    assert not list((tmp_path / "run").glob(".last*"))
+
+
+def test_memory_that_is_not_there_is_a_line_and_code_1(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.training.cli.matting_run", lambda *_, **__: torch.empty(2**60))
+    assert main(["matting", *options(pack, tmp_path, COMMON)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Lower batch, size or width" in line
+
+
+def test_ctrl_c_before_the_first_step_is_a_line_and_code_130(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    for name in ("prepare", "save_weights", "matting_run"):
+        monkeypatch.setattr(f"models.training.cli.{name}", interrupted)
+    for command in (
+        ["prepare", "--output", str(tmp_path / "pack.zip")],
+        ["weights", "--run", "x", "--output", "y"],
+        ["matting", *options(pack, tmp_path, COMMON)],
+    ):
+        assert main(command) == 130
+        assert capsys.readouterr().err == "retouchd-train: stopped.\n"
+
+
+def test_ctrl_c_in_training_saves_and_says_where(pack: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for_long = COMMON | {"steps": 10**6, "measure_every": 10**6, "loaders": 1}
+    with started(["matting", *options(pack, tmp_path, for_long)], session=True) as process:
+        wait_until(process, lambda: len(lines(run)) > 2)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: the loader gets it too
+        _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert "Saves after this step and stops." in told
+    assert f"Stopped: saved at step {step_of(run)} of 1000000." in told
+
+
+@pytest.mark.slow
+def test_without_a_c_compiler_compile_true_is_a_warning(pack: Path, tmp_path: Path) -> None:
+    values = INPAINTING | {"steps": 3}
+    command = ["edgeconnect", "inpaint", *options(pack, tmp_path, values)]
+    with (tmp_path / "run.toml").open("a", encoding="utf-8") as stream:
+        stream.write("compile = true\n")
+    with started(command, CXX=str(tmp_path / "none")) as process:
+        _, told = process.communicate(timeout=280)
+    assert process.returncode == 0, told
+    assert told.count("Can't compile the networks here") == 1
+    assert "Traceback" not in told
+    assert step_of(tmp_path / "run") == 3
+
+
 def test_wrong_usage_is_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["edgeconnect", "colours"]) == 2
     assert "colours" in capsys.readouterr().err
@@ -210,8 +316,9 @@ def test_wrong_usage_is_code_2(capsys: pytest.CaptureFixture[str]) -> None:
 def test_losses_that_are_no_numbers_end_in_code_1(
     pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wild = INPAINTING | {"learning_rate": 1e30, "warmup_steps": 0}
-    assert main(["edgeconnect", "inpaint", *options(pack, tmp_path, wild)]) == 1
+    # Without a memory of the gradients' size, one that vanishes makes a step without end.
+    wild = COMMON | {"learning_rate": 1.0, "betas": [0.9, 0.0], "warmup_steps": 0, "steps": 40}
+    assert main(["matting", *options(pack, tmp_path, wild)]) == 1
     assert "learning_rate" in capsys.readouterr().err.splitlines()[-1]
 
 
@@ -235,10 +342,13 @@ def test_a_run_killed_goes_on_from_its_last_checkpoint_and_a_run_asked_to_end_sa
     assert step_of(run) == steps[-1]
 
 
-def started(command: list[str]) -> subprocess.Popen[str]:
+def started(
+    command: list[str], *, session: bool = False, **environment: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "models.training.cli", *command],
-        cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True, stderr=subprocess.PIPE,
+        cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment, text=True,
+        stderr=subprocess.PIPE, start_new_session=session,
     )  # fmt: skip
 
 
