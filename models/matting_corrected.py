@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from models.matting_skips import SkipMatting
 
 # Normalised RGB and trimap, as in the paper; the seven of Sides.
-IN_CHANNELS = 11
+IN_CHANNELS = 12
 
 # A first alpha of 0 or 1 is a guess: its logits stay within -3..3.
-FIRST_ALPHA_MARGIN = 0.05
+FIRST_ALPHA_MARGIN = 0.02
 
 
 class CorrectingMatting(nn.Module):

@@ -15,8 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.evaluation.methods import EvaluationError, Method, Picture, TaskName, needed
+from models.evaluation.methods import (
+    EvaluationError,
+    Method,
+    Picture,
+    TaskName,
+    how_to_install,
+    needed,
+)
 from models.prefill import SmoothFill
+from models.sides import Sides
 
 # OpenCV has no default radius; 3 px is what its own samples use.
 OPENCV_RADIUS_PX = 3
@@ -84,6 +92,14 @@ def _smooth_fill(picture: Picture, hole: Picture) -> Picture:
     return to_bytes(filled[0].permute(1, 2, 0).numpy())
 
 
+def _colour_lines(picture: Picture, trimap: Picture) -> Picture:
+    x = torch.from_numpy(picture).permute(2, 0, 1)[None].to(torch.float32) / 255
+    hint = torch.from_numpy(np.where(trimap == 0, 0.0, np.where(trimap == 255, 1.0, 0.5)))
+    with torch.inference_mode():
+        seen = Sides()(x, hint[None, None].to(torch.float32))
+    return to_bytes(seen[0, 0].numpy())
+
+
 def _pymatting(function: str, picture: Picture, trimap: Picture) -> Picture:
     pymatting = needed("pymatting", "pymatting", "PyMatting's mattes")
     hint = np.where(trimap == 0, 0.0, np.where(trimap == 255, 1.0, 0.5))
@@ -110,7 +126,7 @@ def _version(package: str, peer: str) -> str:
     except PackageNotFoundError:
         raise EvaluationError(
             f"the peer {peer} needs the package {package}, which is not installed. "
-            "Install it, or leave this peer out with --peers."
+            f"{how_to_install()} Or leave this peer out with --peers."
         ) from None
 
 
@@ -147,6 +163,14 @@ PEERS: Sequence[Peer] = (
         "this project's own smooth fill, which a network may start from; no network",
         ("torch",),
         _smooth_fill,
+        keep=False,
+    ),
+    Peer(
+        "colour-lines",
+        "matting",
+        "this project's own first alpha, which a network may start from; no network",
+        ("torch",),
+        _colour_lines,
         keep=False,
     ),
     _matting_peer(

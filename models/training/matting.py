@@ -70,6 +70,7 @@ class MattingTraining:
         if self.sides:
             first = seen[:, 4:5]
             scores["mae_first"] = ((first - true).abs() * unknown).sum() / count
+            scores["mse_first"] = ((first - true).square() * unknown).sum() / count
         return scores
 
     def pictures(self, networks: dict[str, nn.Module], batch: Batch) -> Tensor:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,10 @@ def matting_run(
     common = _shared(settings, MattingSamples)
     sets = [
         MattingSamples(
-            _cutouts(data, split), _photos(backgrounds or data, split), seed=seed, **common
+            _cutouts(data, split, settings.balance),
+            _photos(backgrounds or data, split),
+            seed=seed,
+            **common,
         )
         for split, seed in _splits(settings)
     ]
@@ -192,9 +196,23 @@ def _photos(data: Path, split: Split) -> list[np.ndarray]:
     return _some(photos, "photos", data, split)
 
 
-def _cutouts(data: Path, split: Split) -> list[np.ndarray]:
-    cutouts = [extended_colours(cutout.pixels) for cutout in read_cutouts(data, split)]
-    return _some(cutouts, "cut-outs", data, split)
+def _cutouts(data: Path, split: Split, balance: bool) -> list[np.ndarray]:
+    cutouts = read_cutouts(data, split)
+    pictures = [extended_colours(cutout.pixels) for cutout in cutouts]
+    if balance and split == "train":
+        pictures = _balanced(pictures, [cutout.kind == "soft" for cutout in cutouts])
+    return _some(pictures, "cut-outs", data, split)
+
+
+def _balanced(pictures: list[np.ndarray], is_soft: list[bool]) -> list[np.ndarray]:
+    """The rarer kind again and again: samples draw evenly from the list."""
+    kinds = [
+        [p for p, soft in zip(pictures, is_soft, strict=True) if soft == kind] for kind in (0, 1)
+    ]
+    if not all(kinds):
+        return pictures
+    most = max(map(len, kinds))
+    return [picture for kind in kinds for picture in islice(cycle(kind), most)]
 
 
 def _some(pictures: list[np.ndarray], kind: str, data: Path, split: Split) -> list[np.ndarray]:
@@ -208,5 +226,6 @@ def _some(pictures: list[np.ndarray], kind: str, data: Path, split: Split) -> li
 
 
 def _counts(kind: str, sets: Sequence[Sequence[np.ndarray]]) -> str:
-    train, validation = (len(pictures) for pictures in sets)
+    # What is in a list twice is one picture.
+    train, validation = (len(set(map(id, pictures))) for pictures in sets)
     return f"{train} {kind} to train on, {validation} to measure on"

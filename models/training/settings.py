@@ -117,6 +117,7 @@ class MattingSettings(RunSettings):
     hair: Share = 0.3  # shares of the foregrounds that are procedural; the rest are cut-outs
     lace: Share = 0.1
     smoke: Share = 0.1
+    balance: bool = False  # soft cut-outs are shown as often as hard ones, however few they are
     least_band: Band = 2  # pixels that the trimap takes from either side
     most_band: Band = 25
 

@@ -72,16 +72,19 @@ def test_inpaint_network_continues_an_edge_that_a_smooth_fill_smears() -> None:
 
 
 def test_matting_network_does_better_than_the_first_alpha_that_it_corrects() -> None:
-    """A grey disc with a soft rim on a striped background, which misleads a smooth guess."""
+    """Discs with a soft rim on mosaics, in noise: colours that form no clean lines."""
     network = build_matting(read_checkpoint(STARTER_WEIGHTS / MATTING_WEIGHTS_FILE))
     assert isinstance(network, CorrectingMatting)
     y, x = torch.meshgrid(torch.arange(160.0), torch.arange(160.0), indexing="ij")
     distance = ((x - 80).square() + (y - 80).square()).sqrt()
-    alpha = ((50 - distance) / 4).clamp(0, 1)[None, None]
-    stripes = torch.where((x // 10) % 2 > 0, 0.25, 0.75).expand(1, 3, -1, -1)
-    front = torch.tensor([0.8, 0.5, 0.2]).view(1, 3, 1, 1)
-    image = alpha * front + (1 - alpha) * stripes
-    trimap = torch.where(distance < 40, 1.0, torch.where(distance > 60, 0.0, 0.5))[None, None]
+    alpha = ((50 - distance) / 4).clamp(0, 1).expand(4, 1, -1, -1)
+    chance = torch.Generator().manual_seed(0)
+    mosaics = torch.rand(8, 3, 16, 16, generator=chance).repeat_interleave(10, 2)
+    front, ground = mosaics.repeat_interleave(10, 3).split(4)
+    front = 0.4 * front + 0.6 * torch.tensor([0.8, 0.5, 0.2]).view(1, 3, 1, 1)
+    noise = 0.1 * torch.randn(4, 3, 160, 160, generator=chance)
+    image = (alpha * front + (1 - alpha) * ground + noise).clamp(0, 1)
+    trimap = torch.where(distance < 40, 1.0, torch.where(distance > 60, 0.0, 0.5)).expand_as(alpha)
     seen = Sides()(image, trimap)
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)

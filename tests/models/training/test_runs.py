@@ -25,9 +25,10 @@ from models.checkpoints import (
 )
 from models.matting_corrected import IN_CHANNELS
 from models.training.loop import Run
-from models.training.pack import Photo, write_pack
+from models.training.pack import Cutout, Kind, Photo, Split, write_pack
 from models.training.run_folder import RunError
 from models.training.runs import edgeconnect_run, matting_run, save_weights
+from models.training.trimapped import MattingSamples
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,36 @@ def test_a_matting_run_draws_what_its_settings_say(pack: Path, tmp_path: Path) -
         sure = sample["trimap"] != 128
         known = (sample["alpha"] == 0) | (sample["alpha"] == 1)
         assert torch.equal(sure, known), "without a band only soft pixels are unknown"
+
+
+def test_balance_shows_soft_cutouts_as_often_as_hard_ones_to_train_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    photos = [
+        Photo(
+            f"{split}.png",
+            split,
+            split,
+            "drawn",
+            "CC0",
+            rng.integers(0, 255, (64, 64, 3), np.uint8),
+        )
+        for split in ("train", "validation")
+    ]
+    kinds: list[tuple[Split, Kind]]
+    kinds = [("train", "soft"), ("train", "hard"), ("train", "hard"), ("train", "hard")]
+    kinds += [("validation", "soft"), ("validation", "hard")]
+    cutouts = [
+        Cutout(
+            f"{i}.png", f"{i}", split, "drawn", "CC0", kind, np.full((48, 48, 4), 50 * i, np.uint8)
+        )
+        for i, (split, kind) in enumerate(kinds)
+    ]
+    write_pack(tmp_path / "pack.zip", photos, cutouts)
+    run = matting(tmp_path / "pack.zip", tmp_path / "run", balance=True)
+    assert isinstance(run.samples, MattingSamples)
+    shown = [int(cutout[0, 0, 3]) for cutout in run.samples.cutouts]
+    assert sorted(shown) == [0, 0, 0, 50, 100, 150]
+    assert run.loaded[0].startswith("4 cut-outs to train on, 2 to measure on")
 
 
 def test_own_masks_are_used_in_both_splits(pack: Path, tmp_path: Path) -> None:
