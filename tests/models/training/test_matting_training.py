@@ -89,7 +89,7 @@ def test_one_batch_learned_by_heart_drives_the_loss_near_zero(
     tmp_path: Path, loss: str, prefill: bool
 ) -> None:
     run = tiny_runs.matting_run(
-        tmp_path, prefill=prefill, learning_rate=3e-4, steps=120, **BY_HEART, **only(loss)
+        tmp_path, prefill=prefill, learning_rate=3e-4, steps=240, **BY_HEART, **only(loss)
     )
     # Discs alone: where most of a batch is clear, a network as small as this one learns only that.
     discs = MattingSamples(
