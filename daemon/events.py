@@ -13,6 +13,8 @@ from typing import Literal, TextIO, cast
 
 import structlog
 
+from daemon.reasons import one_line
+
 
 class Event(StrEnum):
     """The names. What each means and carries stands in docs/log.md."""
@@ -102,5 +104,5 @@ def _printable(
     """Names may hold bytes that are no UTF-8; a log line must be writable whatever they are."""
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():
-            event[key] = value.encode("unicode_escape").decode("ascii")
+            event[key] = one_line(value)
     return event

@@ -81,9 +81,14 @@ _words: Final = _Words()
 
 def _plain(value: object) -> str | int | float:
     """A value that fits in one line: a name with a newline can't forge a second one."""
-    if isinstance(value, int | float):
-        return value
-    return "".join(c if c.isprintable() else _escaped(c) for c in str(value))
+    return value if isinstance(value, int | float) else one_line(str(value))
+
+
+def one_line(text: str) -> str:
+    """Text of others, such as a file's name, made harmless: it can't forge a line of a log."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
 def _escaped(character: str) -> str:
@@ -200,6 +205,13 @@ REASONS: Final = _listed(
         Kind.FILE,
         "the {role} has {width} x {height} pixels; the limit is {max_pixels} pixels.",
         "Make it smaller, or raise max_pixels in the settings, and drop it again.",
+    ),
+    Reason(
+        "too_many_bytes",
+        Kind.FILE,
+        "the {role} is a file of {bytes} bytes; the limit is {max_bytes} bytes.",
+        "Look whether it is a picture at all. If so, raise max_file_mb in the settings and drop it "
+        "again.",
     ),
     Reason(
         "too_large_for_memory",

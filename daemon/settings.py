@@ -173,6 +173,11 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         default=200_000_000, ge=1, description="Most pixels a picture may have to be opened at all."
     )
+    max_file_mb: float = Field(
+        default=2000,
+        gt=0,
+        description="Most megabytes a file may have to be read at all, in millions of bytes.",
+    )
 
     file_mode: Mode = Field(default=0o664, description="Mode of every file in the outbox, octal.")
     folder_mode: Mode = Field(default=0o2775, description="Mode of every folder made, octal.")
@@ -187,6 +192,17 @@ class Settings(BaseSettings):
     )
     stop_timeout_s: float = Field(
         default=60, ge=0, description="Seconds a running job gets at stop."
+    )
+    confine: Literal["auto", "require", "no"] = Field(
+        default="auto",
+        description="Whether the process that opens pictures is kept from everything else: as far "
+        "as the kernel can (auto), wholly or not at work (require), or not (no).",
+    )
+    worker_memory_gb: float | None = Field(
+        default=None,
+        gt=0,
+        description="Most memory that process may take on a CPU, in billions of bytes. Nine tenths "
+        "of the machine's unless set.",
     )
 
     log_format: LogFormat = Field(
@@ -325,6 +341,10 @@ class Settings(BaseSettings):
         """The five folders, absolute, each where its own setting or `spool` puts it."""
         names = ("inbox", "work", "outbox", "failed", "archive")
         return {name: (getattr(self, name) or self.spool / name).absolute() for name in names}
+
+    def max_file_bytes(self) -> int:
+        """Most bytes of a file that is read at all."""
+        return int(self.max_file_mb * 1_000_000)
 
     def models(self) -> dict[Literal["inpaint", "matting"], Path]:
         """The configured artifacts by task."""

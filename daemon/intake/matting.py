@@ -6,11 +6,13 @@ called `matting` fills holes like any other.
 
 import difflib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from daemon.intake.names import folded, is_junk_folder
+from daemon.places import Place
 
 WHOLE_INBOX: Final = "."
 
@@ -34,7 +36,7 @@ class MattingFolders:
         return [
             name
             for name, spelling in zip(self.names, self._folded, strict=True)
-            if spelling != WHOLE_INBOX and not _is_there(inbox, spelling.split("/"))
+            if spelling != WHOLE_INBOX and not _is_there(Place(inbox), spelling.split("/"))
         ]
 
     def nearest(self, inbox: Path, name: str) -> str | None:
@@ -42,7 +44,7 @@ class MattingFolders:
 
         None where no name is like it.
         """
-        paths = _folders(inbox, name.count("/") + 1)
+        paths = _folders(Place(inbox), name.count("/") + 1)
         there = {folded(path): path for path in paths if not self.hold(f"{path}/")}
         close = difflib.get_close_matches(folded(name), there, n=1)
         return there[close[0]] if close else None
@@ -51,37 +53,32 @@ class MattingFolders:
 NO_FOLDERS: Final = MattingFolders(())
 
 
-def _folders(folder: Path, depth: int) -> Iterator[str]:
+def _folders(folder: Place, depth: int) -> Iterator[str]:
     """The folders that lie exactly so deep below one; what can't be listed has none."""
     if depth == 0:
         yield ""
         return
-    try:
-        with os.scandir(folder) as entries:
-            found = [
-                entry.name
-                for entry in entries
-                if not is_junk_folder(entry.name) and entry.is_dir(follow_symlinks=False)
-            ]
-    except OSError:
-        return
-    for name in sorted(found):
+    for name in sorted(_folders_in(folder)):
         for below in _folders(folder / name, depth - 1):
             yield f"{name}/{below}" if below else name
 
 
-def _is_there(folder: Path, below: list[str]) -> bool:
+def _is_there(folder: Place, below: list[str]) -> bool:
     if not below:
         return True
+    alike = [name for name in _folders_in(folder) if folded(name) == below[0]]
+    return any(_is_there(folder / name, below[1:]) for name in alike)
+
+
+def _folders_in(folder: Place) -> list[str]:
     try:
-        with os.scandir(folder) as entries:
-            alike = [
-                Path(entry.path)
-                for entry in entries
-                if folded(entry.name) == below[0]
-                and not is_junk_folder(entry.name)
-                and entry.is_dir(follow_symlinks=False)
-            ]
+        found = folder.listing()
     except OSError:
-        return False
-    return any(_is_there(path, below[1:]) for path in alike)
+        return []
+    return [
+        name
+        for name, about in found
+        if isinstance(about, os.stat_result)
+        and stat.S_ISDIR(about.st_mode)
+        and not is_junk_folder(name)
+    ]

@@ -5,12 +5,13 @@ are passed over, junk too. Promises: every regular file that could be a picture,
 for each folder that could not be listed; one bad folder hides no other.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from daemon.intake.names import (
     PICTURE_SUFFIXES,
@@ -19,6 +20,11 @@ from daemon.intake.names import (
     is_junk_folder,
     split_suffix,
 )
+from daemon.places import Place
+
+# Each folder is opened from the root down, so a chain of folders costs the square of its length.
+# Nobody keeps pictures so deep; what lies deeper is told, like a folder that can't be read.
+MAX_DEPTH: Final = 100
 
 
 class Identity(NamedTuple):
@@ -58,39 +64,41 @@ def scan(inbox: Path) -> Scan:
     pictures: list[Entry] = []
     unreadable: list[Entry] = []
     errors: list[OSError] = []
-    for name, path, about in _walk(inbox, errors):
-        suffix = split_suffix(name)[1].lower()
+    for place, about in _walk(Place(inbox), errors):
+        suffix = split_suffix(place.name)[1].lower()
         if suffix in PICTURE_SUFFIXES:
-            pictures.append(Entry(path, Identity.of(about)))
+            pictures.append(Entry(place.path, Identity.of(about)))
         elif suffix in UNREADABLE_SUFFIXES:
-            unreadable.append(Entry(path, Identity.of(about)))
+            unreadable.append(Entry(place.path, Identity.of(about)))
     return Scan(tuple(pictures), tuple(unreadable), tuple(errors))
 
 
-def _walk(inbox: Path, errors: list[OSError]) -> Iterator[tuple[str, str, os.stat_result]]:
+def _walk(inbox: Place, errors: list[OSError]) -> Iterator[tuple[Place, os.stat_result]]:
     # A stack, not recursion: a tree a thousand folders deep must not end the daemon.
-    folders = [""]
+    folders = [(inbox, 0)]
     while folders:
-        folder = folders.pop()
+        folder, depth = folders.pop()
         try:
-            with os.scandir(inbox / folder) as entries:
-                found = list(entries)
+            found = folder.listing()
         except OSError as error:
-            if not folder:
+            if folder == inbox:
                 raise
             errors.append(error)
             continue
-        for entry in found:
-            path = f"{folder}{entry.name}"
-            try:
-                about = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # gone since it was listed: the next scan tells
-            except OSError as error:
-                errors.append(error)
-                continue
-            if stat.S_ISDIR(about.st_mode):
-                if not is_junk_folder(entry.name):
-                    folders.append(f"{path}/")
-            elif stat.S_ISREG(about.st_mode) and not is_junk_file(entry.name):
-                yield entry.name, path, about
+        for name, about in found:
+            place = folder / name
+            if isinstance(about, OSError):
+                errors.append(about)
+            elif stat.S_ISREG(about.st_mode):
+                if not is_junk_file(name):
+                    yield place, about
+            elif stat.S_ISDIR(about.st_mode) and not is_junk_folder(name):
+                if depth < MAX_DEPTH:
+                    folders.append((place, depth + 1))
+                else:
+                    errors.append(_too_deep(place))
+
+
+def _too_deep(place: Place) -> OSError:
+    what = f"it lies more than {MAX_DEPTH} folders deep; move it up"
+    return OSError(errno.ENAMETOOLONG, what, str(place))

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from daemon.artifact import ArtifactError, Manifest, read_manifest
 from daemon.intake.hints import filesystem_of, hears_events
 from daemon.intake.matting import MattingFolders
+from daemon.places import Place
 from daemon.reasons import world_trouble
 from daemon.settings import Settings
 from daemon.spool import files
@@ -89,7 +90,7 @@ def _check_folder(name: str, path: Path) -> Finding:
     if not os.path.isdir(path):  # noqa: PTH112
         return _check_missing(name, path)
     try:
-        files.probe_rename(path, path)
+        files.probe_rename(Place(path), Place(path))
         about = path.stat()
     except OSError as error:
         trouble = world_trouble(error, path)
@@ -120,7 +121,7 @@ def _check_claim(settings: Settings) -> Finding:
     if not (os.path.isdir(inbox) and os.path.isdir(work)):  # noqa: PTH112
         return Finding("claim", True, "will be tried when inbox and work are there")
     try:
-        files.probe_rename(inbox, work)
+        files.probe_rename(Place(inbox), Place(work))
     except OSError as error:
         if error.errno != errno.EXDEV:
             trouble = world_trouble(error, work)

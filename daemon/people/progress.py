@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from daemon.reasons import one_line
 from daemon.supervisor.loop import Summary, Tally
 
 
@@ -39,16 +40,9 @@ def print_summary(summary: Summary) -> None:
         f"{summary.done} done, {len(summary.failed)} failed, {len(summary.waiting)} waiting"
     )
     for path, sentence in summary.failed:
-        console.print(f"failed:  {_shown(path)}: {_shown(sentence)}")
+        console.print(f"failed:  {one_line(path)}: {sentence}")
     for waiting in sorted(summary.waiting, key=lambda w: w.path):
         trouble = waiting.report.trouble()
-        console.print(
-            f"waiting: {_shown(waiting.path)}: {_shown(trouble.sentence)} {_shown(trouble.advice)}"
-        )
+        console.print(f"waiting: {one_line(waiting.path)}: {trouble.sentence} {trouble.advice}")
     if summary.held:
-        console.print(f"stopped: {_shown(summary.held.sentence)} {_shown(summary.held.advice)}")
-
-
-def _shown(text: str) -> str:
-    """Text of others, made harmless for a terminal."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+        console.print(f"stopped: {summary.held.sentence} {summary.held.advice}")

@@ -1,27 +1,29 @@
 """The only code that renames, syncs, removes, or sets mode and owner of files.
 
 Promises, each at its function: no user's file is ever overwritten, a name appears in a folder only
-when the whole file behind it is on the disk, and what was moved is in exactly one place.
+when the whole file behind it is on the disk, what was moved is in exactly one place, and no link
+leads any of it out of its root.
 """
 
 import ctypes
 import errno
-import filecmp
 import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Final
+from io import BufferedRandom, BufferedReader
+from typing import Final
 
 import structlog
 
 from daemon.events import Event
+from daemon.places import Place, naming
 
 log = structlog.get_logger()
 
-_AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
 # What a kernel or a file system answers that has no rename without replacing.
 _NO_NOREPLACE: Final = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
@@ -29,6 +31,10 @@ _NO_HARD_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 # Linux's NAME_MAX on every file system a spool is likely to lie on, in bytes.
 MAX_NAME_BYTES: Final = 255
+
+# A folder that is still to be given its mode. After a crash in between it is found like this.
+_UNFINISHED_MODE: Final = 0o700
+_CHUNK_BYTES: Final = 1 << 20
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -46,33 +52,32 @@ class Ownership:
 PRIVATE: Final = Ownership(file_mode=0o600, folder_mode=0o700)
 
 
-def rename(source: Path, target: Path) -> None:
+def rename(source: Place, target: Place) -> None:
     """Rename in one step. Raises `FileExistsError`, with nothing changed, if the target exists."""
-    done = _libc.renameat2(
-        _AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
-    )
-    if done == 0:
-        return
-    code = ctypes.get_errno()
-    if code not in _NO_NOREPLACE:
-        raise OSError(code, os.strerror(code), str(source), None, str(target))
-    try:
-        # A link fails on an existing target. A crash after it leaves one file with two names,
-        # which `move` recognises as the same file and mends.
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        if os.path.lexists(target):
-            raise FileExistsError(
-                errno.EEXIST, os.strerror(errno.EEXIST), str(source), None, str(target)
-            ) from None
-        os.rename(source, target)  # noqa: PTH104 - a file system that offers nothing better
-    else:
-        source.unlink()
+    with source.reached() as (old, name), target.reached() as (new, other), naming(source):
+        done = _libc.renameat2(old, os.fsencode(name), new, os.fsencode(other), _RENAME_NOREPLACE)
+        if done == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in _NO_NOREPLACE:
+            raise OSError(code, os.strerror(code), str(source), None, str(target))
+        try:
+            # A link fails on an existing target. A crash after it leaves one file with two names,
+            # which `move` recognises as the same file and mends.
+            os.link(name, other, src_dir_fd=old, dst_dir_fd=new, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            if target.is_there():
+                code = errno.EEXIST
+                raise FileExistsError(code, os.strerror(code), str(source)) from None
+            # A file system that offers nothing better.
+            os.rename(name, other, src_dir_fd=old, dst_dir_fd=new)
+        else:
+            os.unlink(name, dir_fd=old)
 
 
-def move(source: Path, target: Path) -> None:
+def move(source: Place, target: Place) -> None:
     """Move a user's file to a free name, across file systems too; repeatable after any crash.
 
     A target with the same content is an earlier, interrupted move and completes it. Raises
@@ -86,44 +91,40 @@ def move(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        # Mode and times go along; the owner can't where we are not root.
-        temporary = target.with_name(f".retouchd-{source.parent.parent.name}-{source.name}")
-        remove_file(temporary)
-        shutil.copy2(source, temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        temporary = target.beside(f".retouchd-{source.parent.parent.name}-{source.name}")
+        _copy(source, temporary)
         rename(temporary, target)
     else:
         return
     sync_folder(target.parent)  # the copy must be durable before the source goes
-    source.unlink()
+    remove_file(source)
 
 
-def write_durably(path: Path, content: bytes, ownership: Ownership = PRIVATE) -> None:
+def write_durably(place: Place, content: bytes, ownership: Ownership = PRIVATE) -> None:
     """Write a file of our own, replacing an older one; whole and on the disk, or not at all."""
     # A name of fixed length: the target's may already be as long as a name can be.
-    tag = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
-    temporary = path.with_name(f".retouchd-{tag}")
-    with _create(temporary) as file:
+    tag = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
+    temporary = place.beside(f".retouchd-{tag}")
+    with _created(temporary) as file:
         file.write(content)
-        _finish(file, ownership)
-    os.replace(temporary, path)  # noqa: PTH105 - the os calls stand out in this file
-    sync_folder(path.parent)
+        _finish(file, temporary, ownership)
+    _replace(temporary, place)
+    sync_folder(place.parent)
 
 
-def publish(source: Path, target: Path, tag: str, ownership: Ownership, *, replace: bool) -> None:
+def publish(source: Place, target: Place, tag: str, ownership: Ownership, *, replace: bool) -> None:
     """Copy a finished output to its place: hidden until it is whole, synced and owned.
 
     `tag` makes the temporary's name unique to the job. With `replace`, an existing target (an
     earlier try's) is replaced; else `FileExistsError` is raised and it stays. The folder itself is
     synced by the caller, once for all outputs.
     """
-    temporary = target.with_name(f".retouchd-{tag}")
-    with source.open("rb") as original, _create(temporary) as file:
-        shutil.copyfileobj(original, file, 1 << 20)
-        _finish(file, ownership)
+    temporary = target.beside(f".retouchd-{tag}")
+    with reading(source) as original, _created(temporary) as file:
+        shutil.copyfileobj(original, file, _CHUNK_BYTES)
+        _finish(file, temporary, ownership)
     if replace:
-        os.replace(temporary, target)  # noqa: PTH105
+        _replace(temporary, target)
         return
     try:
         rename(temporary, target)
@@ -132,72 +133,82 @@ def publish(source: Path, target: Path, tag: str, ownership: Ownership, *, repla
         raise
 
 
-def make_folders(root: Path, folder: str, ownership: Ownership) -> Path:
-    """Make `root/folder`, each new level with mode and owner. The root itself must exist."""
-    path = root
-    for part in Path(folder).parts:
-        path /= part
+def make_folders(folder: Place, ownership: Ownership) -> Place:
+    """Make a folder and those above it, each new one with mode and owner. Its root must exist.
+
+    Raises `NotADirectoryError` where a file, or a link, has a folder's name.
+    """
+    above = Place(folder.root)
+    for part in filter(None, folder.path.split("/")):
+        place = above / part
         try:
-            path.mkdir(mode=0o700)
+            with place.reached() as (fd, name):
+                os.mkdir(name, _UNFINISHED_MODE, dir_fd=fd)
         except FileExistsError:
-            if not path.is_dir():  # a file, or a link to nowhere
-                raise NotADirectoryError(
-                    errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)
-                ) from None
-            continue
-        own_folder(path, ownership)
-        sync_folder(path.parent)
-    return path
+            if _is_unfinished(place, ownership):
+                own_folder(place, ownership)
+        else:
+            own_folder(place, ownership)
+            sync_folder(above)
+        above = place
+    return folder
 
 
-def require_private(path: Path) -> None:
+def _is_unfinished(place: Place, ownership: Ownership) -> bool:
+    """Whether a crash came between the making of a folder and the setting of its mode.
+
+    Raises `NotADirectoryError` where it is none.
+    """
+    about = place.about()
+    if about is None or not stat.S_ISDIR(about.st_mode):
+        code = errno.ENOTDIR
+        raise NotADirectoryError(code, os.strerror(code), str(place))
+    if ownership.folder_mode == _UNFINISHED_MODE or about.st_uid != os.geteuid():
+        return False
+    return stat.S_IMODE(about.st_mode) == _UNFINISHED_MODE and not place.listing()
+
+
+def require_private(place: Place) -> None:
     """Raise `PermissionError` unless this is a folder of ours that nobody else can write to.
 
     What lies in it decides what is moved where, and in an open inbox anyone can make a folder.
     """
-    about = path.lstat()
+    about = os.lstat(str(place))
     if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
-        raise PermissionError(errno.EPERM, "it belongs to somebody else; remove it", str(path))
+        raise PermissionError(errno.EPERM, "it belongs to somebody else; remove it", str(place))
     if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(errno.EPERM, "others can write to it; run chmod 700", str(path))
+        raise PermissionError(errno.EPERM, "others can write to it; run chmod 700", str(place))
 
 
-def own_folder(path: Path, ownership: Ownership) -> None:
+def own_folder(folder: Place, ownership: Ownership) -> None:
     """Set a folder's owner and mode through a descriptor, so that no link can divert it."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        _own(fd, path, ownership, ownership.folder_mode)
-    finally:
-        os.close(fd)
+    with folder.listable() as fd, naming(folder):
+        _own(fd, folder, ownership, ownership.folder_mode)
 
 
-def sync_folder(path: Path) -> None:
+def sync_folder(folder: Place) -> None:
     """Make the names in a folder durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with folder.listable() as fd, naming(folder):
         os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
-def remove_file(path: Path) -> None:
+def remove_file(place: Place) -> None:
     """Remove a file if it is there."""
-    path.unlink(missing_ok=True)
+    with suppress(FileNotFoundError), place.reached() as (fd, name):
+        os.unlink(name, dir_fd=fd)
 
 
-def remove_folder(path: Path) -> None:
+def remove_folder(folder: Place) -> None:
     """Remove a folder of our own and everything in it, if it is there."""
-    try:
-        shutil.rmtree(path)
-    except FileNotFoundError:
-        return
+    with suppress(FileNotFoundError), folder.reached() as (fd, name):
+        shutil.rmtree(name, dir_fd=fd)
 
 
-def probe_rename(source: Path, target: Path) -> None:
+def probe_rename(source: Place, target: Place) -> None:
     """Raise the `OSError` that a claim by rename from one folder to the other would meet."""
     probe = source / f".retouchd-probe-{os.getpid()}"
     moved = target / f".retouchd-probed-{os.getpid()}"
-    with _create(probe):
+    with _created(probe):
         pass
     try:
         rename(probe, moved)
@@ -206,41 +217,83 @@ def probe_rename(source: Path, target: Path) -> None:
         remove_file(moved)
 
 
-def is_same_content(one: Path, other: Path) -> bool:
+@contextmanager
+def reading(place: Place) -> Iterator[BufferedReader]:
+    """Open a regular file for reading. Raises `OSError`, `ELOOP` for a link, for all others."""
+    with os.fdopen(open_regular(place), "rb") as file, naming(place):
+        yield file
+
+
+def open_regular(place: Place) -> int:
+    """A descriptor of a regular file, for reading only. Raises `OSError` for whatever else."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with place.reached() as (fd, name):
+        file = os.open(name, flags, dir_fd=fd)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise OSError(errno.ELOOP, "it is no regular file", str(place))
+        return file
+
+
+def open_new(place: Place) -> int:
+    """A descriptor of a new, empty file that only we can open; what had its name goes."""
+    remove_file(place)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with place.reached() as (fd, name):
+        return os.open(name, flags, 0o600, dir_fd=fd)
+
+
+def is_same_content(one: Place, other: Place) -> bool:
     """True where both are regular files with the same bytes."""
-    if one.is_symlink() or other.is_symlink() or not (one.is_file() and other.is_file()):
-        return False
-    return filecmp.cmp(one, other, shallow=False)
+    content = sha256_of(one)
+    return content is not None and content == sha256_of(other)
 
 
-def sha256_of(path: Path) -> str | None:
+def sha256_of(place: Place) -> str | None:
     """The content's SHA-256 in hex; None where there is no regular file."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with reading(place) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         if error.errno == errno.ELOOP:  # a symbolic link is none of our outputs
             return None
         raise
-    with os.fdopen(fd, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _create(path: Path) -> BinaryIO:
-    """Open a new file for writing that only we can read, whatever lay under the name before."""
-    remove_file(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.fdopen(os.open(path, flags, 0o600), "wb")
+@contextmanager
+def _created(place: Place) -> Iterator[BufferedRandom]:
+    with os.fdopen(open_new(place), "w+b") as file, naming(place):
+        yield file
 
 
-def _finish(file: BinaryIO, ownership: Ownership) -> None:
+def _replace(source: Place, target: Place) -> None:
+    with source.reached() as (fd, name):  # both lie in one folder
+        os.replace(name, target.name, src_dir_fd=fd, dst_dir_fd=fd)
+
+
+def _copy(source: Place, target: Place) -> None:
+    """Copy a file with its mode, times and attributes. The owner can't go along without root."""
+    with reading(source) as original, _created(target) as file:
+        shutil.copyfileobj(original, file, _CHUNK_BYTES)
+        file.flush()
+        about = os.fstat(original.fileno())
+        for name in os.listxattr(original.fileno()):
+            with suppress(OSError):  # not every file system takes every attribute
+                os.setxattr(file.fileno(), name, os.getxattr(original.fileno(), name))
+        os.fchmod(file.fileno(), stat.S_IMODE(about.st_mode))
+        os.utime(file.fileno(), ns=(about.st_atime_ns, about.st_mtime_ns))
+        os.fsync(file.fileno())
+
+
+def _finish(file: BufferedRandom, place: Place, ownership: Ownership) -> None:
     file.flush()
-    _own(file.fileno(), file.name, ownership, ownership.file_mode)
+    _own(file.fileno(), place, ownership, ownership.file_mode)
     os.fsync(file.fileno())
 
 
-def _own(fd: int, path: object, ownership: Ownership, mode: int) -> None:
+def _own(fd: int, place: Place, ownership: Ownership, mode: int) -> None:
     # Owner first: a change of owner clears set-group-id.
     if ownership.uid is not None or ownership.gid is not None:
         uid = -1 if ownership.uid is None else ownership.uid
@@ -249,8 +302,8 @@ def _own(fd: int, path: object, ownership: Ownership, mode: int) -> None:
             os.fchown(fd, uid, gid)
         except PermissionError as error:
             # A result with the wrong owner is better than none.
-            log.warning(Event.OWNER_NOT_SET, path=str(path), why=error.strerror, uid=uid, gid=gid)
+            log.warning(Event.OWNER_NOT_SET, path=str(place), why=error.strerror, uid=uid, gid=gid)
     try:
         os.fchmod(fd, mode)
     except PermissionError as error:  # a file system without modes
-        log.warning(Event.OWNER_NOT_SET, path=str(path), why=error.strerror, mode=f"{mode:o}")
+        log.warning(Event.OWNER_NOT_SET, path=str(place), why=error.strerror, mode=f"{mode:o}")

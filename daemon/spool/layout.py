@@ -13,6 +13,7 @@ from typing import Final, Literal
 import structlog
 
 from daemon.events import Event
+from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.settings import Settings
 from daemon.spool import files
@@ -41,9 +42,9 @@ class Spool:
     originals: Literal["archive", "delete"]
     mounts: frozenset[Path]
 
-    def folder(self, job: str) -> Path:
+    def job(self, job: str) -> Place:
         """The folder of a job: `in/` holds the originals, `out/` what the worker writes."""
-        return self.work / job
+        return Place(self.work, job)
 
     def require_mounts(self) -> None:
         """Raise a `WORLD` trouble where a folder that was a mount point when opened no longer is.
@@ -69,7 +70,7 @@ def open_spool(settings: Settings) -> Spool:
         if not path.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir(mode=0o700)
-            files.own_folder(path, files.PRIVATE if private else ownership)
+            files.own_folder(Place(path), files.PRIVATE if private else ownership)
     return Spool(
         inbox=folders["inbox"],
         work=_work_beside(folders["inbox"], folders["work"]),
@@ -84,18 +85,18 @@ def open_spool(settings: Settings) -> Spool:
 
 def _work_beside(inbox: Path, work: Path) -> Path:
     """`work`, or a hidden folder in the inbox where a rename can't reach `work`."""
-    files.require_private(work)
+    files.require_private(Place(work))
     try:
-        files.probe_rename(inbox, work)
+        files.probe_rename(Place(inbox), Place(work))
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
     else:
         return work
-    hidden = files.make_folders(inbox, HIDDEN_WORK, files.PRIVATE)
+    hidden = files.make_folders(Place(inbox, HIDDEN_WORK), files.PRIVATE)
     files.require_private(hidden)
     log.info(Event.WORK_FOLDER_MOVED, work=str(hidden), why="the inbox is on another file system")
-    return hidden
+    return Path(str(hidden))
 
 
 @contextmanager

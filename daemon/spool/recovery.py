@@ -1,16 +1,18 @@
 """What a restart does with the jobs it finds: it settles each from the state its record names."""
 
 import os
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from daemon.events import Event
-from daemon.reasons import Trouble
+from daemon.places import Place
+from daemon.reasons import Trouble, one_line
 from daemon.spool import files
-from daemon.spool.jobs import IN, RECORD, Record, load, settle
+from daemon.spool.jobs import settle
 from daemon.spool.layout import Spool
+from daemon.spool.numbers import fitted
+from daemon.spool.record import IN, Record, load
 
 log = structlog.get_logger()
 
@@ -31,8 +33,7 @@ def recover(
     to_run: list[Record] = []
     stuck: OSError | Trouble | None = None
     for job in sorted(os.listdir(spool.work)):
-        folder = spool.folder(job)
-        if job in except_for or job.startswith(".") or not folder.is_dir() or folder.is_symlink():
+        if job in except_for or job.startswith(".") or not spool.job(job).is_folder():
             continue
         try:
             unfinished = _recover_job(spool, job)
@@ -44,29 +45,29 @@ def recover(
 
 
 def _recover_job(spool: Spool, job: str) -> Record | None:
-    if not (spool.folder(job) / RECORD).exists():
-        _clear_away(spool, spool.folder(job))
-        return None
     try:
         record = load(spool, job)
-    except ValueError:
-        _clear_away(spool, spool.folder(job))
+    except (FileNotFoundError, ValueError):
+        _clear_away(spool, spool.job(job))
         return None
     log.info(Event.JOB_RECOVERED, job=job, state=record.state, picture=record.picture.path)
     return settle(spool, record)
 
 
-def _clear_away(spool: Spool, folder: Path) -> None:
-    held = sorted((folder / IN).iterdir()) if (folder / IN).is_dir() else []
-    for path in held:
-        parent = files.make_folders(spool.failed, f"{_STRAYS}/{folder.name}", spool.ownership)
-        files.move(path, parent / path.name)
-        files.sync_folder(parent)
+def _clear_away(spool: Spool, folder: Place) -> None:
+    held = folder / IN
+    names = sorted(name for name, _ in held.listing()) if held.is_folder() else []
+    for name in names:
+        aside = Place(spool.failed, _STRAYS) / folder.name
+        files.make_folders(aside, spool.ownership)
+        files.move(held / name, aside / name)
+        files.sync_folder(aside)
         trouble = Trouble("stray")
+        text = f"{one_line(name)}: {trouble.sentence}\n\nWhat to do: {trouble.advice}\n"
         files.write_durably(
-            parent / f"{path.name}.reason.txt",
-            f"{path.name}: {trouble.sentence}\n\nWhat to do: {trouble.advice}\n".encode(),
+            aside / fitted(name, ".reason.txt"),
+            text.encode("utf-8", "backslashreplace"),
             spool.ownership,
         )
-        log.warning(Event.STRAY_SET_ASIDE, path=str(parent / path.name))
+        log.warning(Event.STRAY_SET_ASIDE, path=str(aside / name))
     files.remove_folder(folder)

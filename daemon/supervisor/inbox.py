@@ -18,6 +18,7 @@ from daemon.intake.matting import MattingFolders
 from daemon.intake.pairing import Pair, Pairing, Task, Waiting, pair_up
 from daemon.intake.quiet import IncompleteBook, QuietBook
 from daemon.intake.scan import Scan, scan
+from daemon.places import Place
 from daemon.reasons import Report, Trouble, world_trouble
 from daemon.settings import Settings
 
@@ -235,9 +236,7 @@ class Inbox:
 
     def _why_unreadable(self, pair: Pair) -> Waiting | None:
         for entry in (pair.picture, pair.companion):
-            if not os.access(self._path / entry.path, os.R_OK, effective_ids=True):
-                if not os.path.lexists(self._path / entry.path):
-                    continue  # gone, not unreadable: the claim will notice
+            if _is_unreadable(Place(self._path, entry.path)):
                 report = Report.of(Trouble("unreadable", path=entry.path))
                 return Waiting(entry.path, report)
         return None
@@ -315,6 +314,16 @@ class Inbox:
 
     def _reportable(self) -> Iterable[tuple[str, Report]]:
         return ((w.path, w.report) for w in self.waiting() if w.report.key != "not_quiet")
+
+
+def _is_unreadable(place: Place) -> bool:
+    """Whether a file is there and may not be read; one that has gone is the claim's to notice."""
+    try:
+        with place.reached() as (fd, name):
+            may = os.access(name, os.R_OK, dir_fd=fd, effective_ids=True, follow_symlinks=False)
+    except OSError:
+        return False
+    return not may and place.is_there()
 
 
 def _paths(pair: Pair) -> set[str]:

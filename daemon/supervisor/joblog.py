@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final
 
 import daemon
-from daemon.spool.jobs import Record
+from daemon.reasons import one_line
+from daemon.spool.record import Record
 from daemon.worker.protocol import Done, Hello, Input
 
 # Longer than the longest name, "seconds, foreground:".
@@ -38,7 +39,7 @@ def job_log(record: Record, done: Done, hello: Hello) -> str:
         notes.insert(0, "the model is UNTRAINED: its weights are random, and so is what it paints")
     facts += [("note", note) for note in notes]
     facts += [("earlier", line) for line in record.story]
-    return "".join(f"{name + ':':<{_NAME_WIDTH}}{_one_line(value)}\n" for name, value in facts)
+    return "".join(f"{name + ':':<{_NAME_WIDTH}}{one_line(value)}\n" for name, value in facts)
 
 
 def _described(path: str, read: Input) -> str:
@@ -55,11 +56,6 @@ def _model_line(network: str, stage: int | None, width: int | None, precision: s
     if width is not None:
         parts.append(f"width {width}")
     return ", ".join([*parts, precision])
-
-
-def _one_line(value: str) -> str:
-    """A value that can't forge a second line: names of files, and what a worker or a model says."""
-    return value if value.isprintable() else value.encode("unicode_escape").decode("ascii")
 
 
 def _utc(seconds: float) -> str:

@@ -22,8 +22,8 @@ from daemon.intake.pairing import Pair, Waiting
 from daemon.reasons import Kind, Report, Trouble, world_trouble
 from daemon.settings import Settings
 from daemon.spool import jobs
-from daemon.spool.jobs import Record, State
 from daemon.spool.layout import Spool
+from daemon.spool.record import Record, State
 from daemon.spool.recovery import recover
 from daemon.supervisor.crew import Crew, Death, Worker
 from daemon.supervisor.inbox import Inbox

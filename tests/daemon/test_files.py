@@ -1,15 +1,18 @@
 """The promises of the one module that renames, syncs, removes and owns."""
 
 import ast
+import contextlib
 import os
 import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from daemon.places import Place
 from daemon.spool import files
 from daemon.spool.files import Ownership
 from daemon.spool.layout import Spool, SpoolInUseError, locked
@@ -22,10 +25,15 @@ def write(path: Path, content: str) -> Path:
     return path
 
 
+def at(path: Path) -> Place:
+    """A file as a place in its own folder."""
+    return Place(path.parent, path.name)
+
+
 def test_rename_never_replaces_what_is_there(tmp_path: Path) -> None:
     source, target = write(tmp_path / "a", "new"), write(tmp_path / "b", "old")
     with pytest.raises(FileExistsError):
-        files.rename(source, target)
+        files.rename(at(source), at(target))
     assert (source.read_text(), target.read_text()) == ("new", "old")
 
 
@@ -37,11 +45,11 @@ def test_rename_works_where_the_kernel_has_no_rename_without_replacing(
     monkeypatch.setattr("ctypes.get_errno", lambda: code)
     monkeypatch.setattr(files._libc, "renameat2", lambda *_: -1)
     source, target = write(tmp_path / "a", "new"), tmp_path / "b"
-    files.rename(source, target)
+    files.rename(at(source), at(target))
     assert target.read_text() == "new"
     assert not source.exists()
     with pytest.raises(FileExistsError):
-        files.rename(write(tmp_path / "c", "other"), target)
+        files.rename(at(write(tmp_path / "c", "other")), at(target))
 
 
 def test_a_move_across_file_systems_leaves_the_file_in_one_place(tmp_path: Path) -> None:
@@ -51,12 +59,14 @@ def test_a_move_across_file_systems_leaves_the_file_in_one_place(tmp_path: Path)
         assert with_own_mount.stat().st_dev != tmp_path.stat().st_dev
         source = tmp_path / "job" / "in" / "picture"
         source.parent.mkdir(parents=True)
-        write(source, "pixels")
+        write(source, "pixels").chmod(0o640)
+        os.setxattr(source, "user.rating", b"5")
         os.utime(source, (1000, 1000))
-        files.move(source, with_own_mount / "cat.jpg")
+        files.move(Place(tmp_path, "job/in/picture"), Place(with_own_mount, "cat.jpg"))
         assert [p.name for p in with_own_mount.iterdir()] == ["cat.jpg"]
         assert (with_own_mount / "cat.jpg").read_text() == "pixels"
-        assert (with_own_mount / "cat.jpg").stat().st_mtime == 1000
+        about = (with_own_mount / "cat.jpg").stat()
+        assert (about.st_mtime, stat.S_IMODE(about.st_mode)) == (1000, 0o640)
         assert not source.exists()
     finally:
         shutil.rmtree(with_own_mount)
@@ -64,7 +74,7 @@ def test_a_move_across_file_systems_leaves_the_file_in_one_place(tmp_path: Path)
 
 def test_a_move_that_was_cut_short_is_completed(tmp_path: Path) -> None:
     source, target = write(tmp_path / "a", "same"), write(tmp_path / "b", "same")
-    files.move(source, target)
+    files.move(at(source), at(target))
     assert not source.exists()
     assert target.read_text() == "same"
 
@@ -73,10 +83,11 @@ def test_a_published_file_has_its_mode_whatever_the_umask(tmp_path: Path) -> Non
     source = write(tmp_path / "made", "pixels")
     before = os.umask(0o077)
     try:
-        folder = files.make_folders(tmp_path, "out/deep", Ownership())
-        files.publish(source, folder / "cat.png", "job", Ownership(), replace=False)
+        place = files.make_folders(Place(tmp_path, "out/deep"), Ownership())
+        files.publish(at(source), place / "cat.png", "job", Ownership(), replace=False)
     finally:
         os.umask(before)
+    folder = Path(str(place))
     assert stat.S_IMODE((folder / "cat.png").stat().st_mode) == 0o664
     assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
     assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o2775
@@ -85,8 +96,9 @@ def test_a_published_file_has_its_mode_whatever_the_umask(tmp_path: Path) -> Non
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_published_file_has_its_owner_and_group(tmp_path: Path) -> None:
     owner = Ownership(file_mode=0o640, folder_mode=0o2750, uid=12345, gid=54321)
-    folder = files.make_folders(tmp_path, "out", owner)
-    files.publish(write(tmp_path / "a", "x"), folder / "b", "job", owner, replace=False)
+    folder = tmp_path / "out"
+    files.make_folders(at(folder), owner)
+    files.publish(at(write(tmp_path / "a", "x")), at(folder / "b"), "job", owner, replace=False)
     for path, mode in ((folder, 0o2750), (folder / "b", 0o640)):
         about = path.stat()
         assert (about.st_uid, about.st_gid, stat.S_IMODE(about.st_mode)) == (12345, 54321, mode)
@@ -96,8 +108,9 @@ def test_a_published_file_has_its_owner_and_group(tmp_path: Path) -> None:
 def test_a_failing_change_of_owner_is_a_warning_not_a_loss(tmp_path: Path) -> None:
     source = write(tmp_path / "a", "pixels")
     program = (
-        "from pathlib import Path; from daemon.spool import files; import sys;"
-        f"files.publish(Path({str(source)!r}), Path({str(tmp_path / 'b')!r}), 'job',"
+        "from pathlib import Path; from daemon.places import Place; from daemon.spool import files;"
+        f"root = Path({str(tmp_path)!r});"
+        f"files.publish(Place(root, {source.name!r}), Place(root, 'b'), 'job',"
         "files.Ownership(gid=54321), replace=False)"
     )
     done = subprocess.run(
@@ -116,7 +129,8 @@ def test_a_name_appears_only_when_the_whole_file_is_there(tmp_path: Path) -> Non
     target = tmp_path / "cat.png"
     write(target, "somebody's")
     with pytest.raises(FileExistsError):
-        files.publish(write(tmp_path / "a", "x"), target, "job", Ownership(), replace=False)
+        made = at(write(tmp_path / "a", "x"))
+        files.publish(made, at(target), "job", Ownership(), replace=False)
     assert target.read_text() == "somebody's"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "cat.png"]
 
@@ -124,7 +138,8 @@ def test_a_name_appears_only_when_the_whole_file_is_there(tmp_path: Path) -> Non
 def test_a_temporary_that_was_planted_as_a_link_diverts_nothing(tmp_path: Path) -> None:
     victim = write(tmp_path / "victim", "precious")
     (tmp_path / ".retouchd-job").symlink_to(victim)
-    files.publish(write(tmp_path / "a", "x"), tmp_path / "b", "job", Ownership(), replace=False)
+    made = at(write(tmp_path / "a", "x"))
+    files.publish(made, at(tmp_path / "b"), "job", Ownership(), replace=False)
     assert victim.read_text() == "precious"
     assert not (tmp_path / "b").is_symlink()
 
@@ -134,8 +149,8 @@ def test_an_order_of_system_calls_syncs_before_it_shows(tmp_path: Path) -> None:
     source = write(tmp_path / "a", "pixels")
     trace = tmp_path / "trace"
     program = (
-        "from pathlib import Path; from daemon.spool import files;"
-        f"f = Path({str(tmp_path)!r});"
+        "from pathlib import Path; from daemon.places import Place; from daemon.spool import files;"
+        f"f = Place(Path({str(tmp_path)!r}));"
         "files.publish(f / 'a', f / 'b', 'job', files.Ownership(), replace=False);"
         "files.sync_folder(f)"
     )
@@ -151,6 +166,80 @@ def test_an_order_of_system_calls_syncs_before_it_shows(tmp_path: Path) -> None:
         line.split("(")[0] for line in trace.read_text().splitlines() if str(source.parent) in line
     ]
     assert calls == ["fchmod", "fsync", "renameat2", "fsync"]
+
+
+def test_a_folder_that_a_crash_left_without_its_mode_gets_it(tmp_path: Path) -> None:
+    (tmp_path / "day").mkdir(mode=0o700)
+    files.make_folders(Place(tmp_path, "day"), Ownership())
+    assert stat.S_IMODE((tmp_path / "day").stat().st_mode) == 0o2775
+
+
+def test_a_private_folder_that_is_in_use_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "day").mkdir(mode=0o700)
+    write(tmp_path / "day" / "note", "mine")
+    files.make_folders(Place(tmp_path, "day"), Ownership())
+    assert stat.S_IMODE((tmp_path / "day").stat().st_mode) == 0o700
+
+
+def test_an_error_names_the_whole_path(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        files.rename(Place(tmp_path, "a/b"), Place(tmp_path, "c"))
+    assert caught.value.filename == str(tmp_path / "a")
+    with pytest.raises(FileNotFoundError) as caught:
+        files.rename(Place(tmp_path, "b"), Place(tmp_path, "c"))
+    assert caught.value.filename == str(tmp_path / "b")
+
+
+OPERATIONS = {
+    "rename": lambda place, _: files.rename(place, Place(place.root, "new")),
+    "rename to it": lambda place, new: files.rename(new, place),
+    "move to it": lambda place, new: files.move(new, place),
+    "publish": lambda place, new: files.publish(new, place, "job", Ownership(), replace=False),
+    "replace": lambda place, new: files.publish(new, place, "job", Ownership(), replace=True),
+    "write": lambda place, _: files.write_durably(place, b"content"),
+    "make folders": lambda place, _: files.make_folders(place, Ownership()),
+    "own": lambda place, _: files.own_folder(place.parent, Ownership(folder_mode=0o777)),
+    "sync": lambda place, _: files.sync_folder(place.parent),
+    "remove": lambda place, _: files.remove_file(place),
+    "remove folder": lambda place, _: files.remove_folder(place),
+    "read": lambda place, _: files.open_regular(place),
+    "make": lambda place, _: files.open_new(place),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_no_operation_goes_through_a_link_to_a_folder(
+    tmp_path: Path, operation: Callable[[Place, Place], object]
+) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir(mode=0o755)
+    root.mkdir()
+    write(outside / "cat.png", "precious").chmod(0o644)
+    write(root / "made", "ours")
+    (root / "day").symlink_to(outside)
+    with pytest.raises(OSError, match="Not a directory"):
+        operation(Place(root, "day/cat.png"), Place(root, "made"))
+    assert [path.name for path in outside.iterdir()] == ["cat.png"]
+    assert (outside / "cat.png").read_text() == "precious"
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o755
+    assert stat.S_IMODE((outside / "cat.png").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_no_operation_reaches_what_a_link_with_the_name_leads_to(
+    tmp_path: Path, operation: Callable[[Place, Place], object]
+) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir(mode=0o755)
+    root.mkdir()
+    write(outside / "cat.png", "precious").chmod(0o644)
+    write(root / "made", "ours")
+    (root / "cat.png").symlink_to(outside / "cat.png")
+    with contextlib.suppress(OSError):
+        operation(Place(root, "cat.png"), Place(root, "made"))
+    assert [path.name for path in outside.iterdir()] == ["cat.png"]
+    assert (outside / "cat.png").read_text() == "precious"
+    assert stat.S_IMODE((outside / "cat.png").stat().st_mode) == 0o644
 
 
 def test_a_spool_has_one_daemon_at_a_time(spool: Spool) -> None:

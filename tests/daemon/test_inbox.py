@@ -320,8 +320,8 @@ def refuse(monkeypatch: pytest.MonkeyPatch, names: set[str]) -> None:
     """Root may read anything, so the refusal is played; a test below has a real one."""
     allowed = os.access
 
-    def access(path: Path, mode: int, **how: Any) -> bool:
-        return path.name not in names and allowed(path, mode, **how)
+    def access(name: str, mode: int, **how: Any) -> bool:
+        return name not in names and allowed(name, mode, **how)
 
     monkeypatch.setattr(os, "access", access)
 
@@ -456,10 +456,10 @@ def test_a_folder_that_cannot_be_listed_is_logged_once_for_as_long_as_it_lasts(
     locked = True
     listing = os.scandir
 
-    def scandir(path: Path) -> Any:
-        if locked and path.name == "locked":
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return listing(path)
+    def scandir(fd: int) -> Any:
+        if locked and Path(f"/proc/self/fd/{fd}").readlink().name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listing(fd)
 
     monkeypatch.setattr(os, "scandir", scandir)
     box.put("locked/cat.jpg")

@@ -6,7 +6,7 @@ import pytest
 
 import daemon
 from daemon.intake.scan import Identity
-from daemon.spool.jobs import Original, Record, State
+from daemon.spool.record import Original, Record, State
 from daemon.supervisor.joblog import job_log
 from daemon.worker.protocol import Done, Hello, Input, Model
 

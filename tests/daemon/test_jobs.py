@@ -10,11 +10,12 @@ import pytest
 from daemon.intake.matting import MattingFolders
 from daemon.intake.pairing import Pair, pair_up
 from daemon.intake.scan import scan
+from daemon.places import Place
 from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
 from daemon.spool import files, jobs, recovery
-from daemon.spool.jobs import Record, State
 from daemon.spool.layout import Spool, open_spool
+from daemon.spool.record import RECORD, Output, Record, State, load, save
 
 PICTURE, MASK, RESULT = b"the picture", b"the mask", b"the result"
 
@@ -44,7 +45,7 @@ def claim(spool: Spool, name: str = "cat") -> Record:
 
 def produce(spool: Spool, record: Record, content: bytes = RESULT) -> list[tuple[str, str]]:
     """Do the worker's part."""
-    (spool.folder(record.job) / "out" / "result").write_bytes(content)
+    (spool.work / record.job / "out" / "result").write_bytes(content)
     return [("result", ".png")]
 
 
@@ -60,16 +61,16 @@ def tree(root: Path) -> dict[str, bytes]:
 def saved(spool: Spool, record: Record, **changes: object) -> Record:
     """Write a record as a crash would have left it."""
     changed = replace(record, **changes)  # type: ignore[arg-type]
-    return jobs._save(spool, changed)
+    return save(spool, changed)
 
 
 def test_a_claimed_pair_is_in_work_and_no_longer_in_the_inbox(spool: Spool) -> None:
     record = claim(spool)
     assert tree(spool.inbox) == {}
-    folder = spool.folder(record.job)
+    folder = spool.work / record.job
     assert (folder / "in" / "picture").read_bytes() == PICTURE
     assert (folder / "in" / "companion").read_bytes() == MASK
-    assert jobs.load(spool, record.job) == record
+    assert load(spool, record.job) == record
 
 
 def claim_in_matting_folder(spool: Spool, percent: float | None) -> Record:
@@ -82,7 +83,7 @@ def claim_in_matting_folder(spool: Spool, percent: float | None) -> Record:
 
 def test_the_record_says_how_its_trimap_is_to_be_made(spool: Spool) -> None:
     record = claim_in_matting_folder(spool, 1.5)
-    loaded = jobs.load(spool, record.job)
+    loaded = load(spool, record.job)
     assert (loaded.task, loaded.role) == ("matting", "mask")
     assert loaded.trimap_band_percent == 1.5
 
@@ -90,7 +91,7 @@ def test_the_record_says_how_its_trimap_is_to_be_made(spool: Spool) -> None:
 def test_a_pair_that_needs_no_made_trimap_has_no_band(spool: Spool) -> None:
     record = jobs.claim_pair(spool, drop(spool), 1.5)
     assert record is not None
-    assert jobs.load(spool, record.job).trimap_band_percent is None
+    assert load(spool, record.job).trimap_band_percent is None
 
 
 def test_a_claim_without_a_band_for_a_trimap_leaves_the_inbox_as_it_was(spool: Spool) -> None:
@@ -101,7 +102,7 @@ def test_a_claim_without_a_band_for_a_trimap_leaves_the_inbox_as_it_was(spool: S
 
 
 def record_file(spool: Spool, record: Record) -> Path:
-    return spool.folder(record.job) / jobs.RECORD
+    return spool.work / record.job / RECORD
 
 
 def test_a_record_from_before_trimaps_were_made_is_read(spool: Spool) -> None:
@@ -109,7 +110,7 @@ def test_a_record_from_before_trimaps_were_made_is_read(spool: Spool) -> None:
     data = json.loads(record_file(spool, record).read_text())
     del data["trimap_band_percent"]
     record_file(spool, record).write_text(json.dumps(data))
-    assert jobs.load(spool, record.job) == record
+    assert load(spool, record.job) == record
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_a_record_that_contradicts_itself_is_no_record(
     data |= {"task": task, "role": role, "trimap_band_percent": percent}
     record_file(spool, record).write_text(json.dumps(data))
     with pytest.raises(ValueError, match="how its trimap is made"):
-        jobs.load(spool, record.job)
+        load(spool, record.job)
 
 
 def test_a_pair_that_changed_since_the_scan_is_left_in_the_inbox(spool: Spool) -> None:
@@ -224,7 +225,7 @@ def test_giving_back_never_overwrites_a_newer_upload(spool: Spool) -> None:
 def test_recovery_gives_back_a_claim_that_was_cut_short(spool: Spool) -> None:
     record = claim(spool)
     saved(spool, record, state=State.INBOX)
-    held = spool.folder(record.job) / "in" / "companion"
+    held = spool.work / record.job / "in" / "companion"
     held.rename(spool.inbox / "cat_mask.png")  # it had not been moved yet
     assert recover(spool) == []
     assert tree(spool.inbox) == {"cat.jpg": PICTURE, "cat_mask.png": MASK}
@@ -250,16 +251,16 @@ def test_recovery_publishes_what_is_missing_and_makes_no_twin(
     assert len(outputs) == 2
 
 
-def half_published(spool: Spool, record: Record, published: list[str]) -> list[jobs.Output]:
+def half_published(spool: Spool, record: Record, published: list[str]) -> list[Output]:
     """Leave a job as a crash in the midst of publishing does."""
-    out = spool.folder(record.job) / "out"
+    out = spool.work / record.job / "out"
     produce(spool, record)
     (out / "log").write_bytes(b"log")
     outputs = []
     for held, suffix in (("log", ".log"), ("result", ".png")):
-        sha256 = files.sha256_of(out / held)
+        sha256 = files.sha256_of(Place(out, held))
         assert sha256
-        outputs.append(jobs.Output(held, suffix, sha256, f"cat{suffix}"))
+        outputs.append(Output(held, suffix, sha256, f"cat{suffix}"))
         if suffix in published:
             (spool.outbox / f"cat{suffix}").write_bytes((out / held).read_bytes())
     saved(spool, record, state=State.OUTBOX, outputs=tuple(outputs))
@@ -269,7 +270,7 @@ def half_published(spool: Spool, record: Record, published: list[str]) -> list[j
 def test_recovery_makes_an_output_again_that_a_crash_destroyed(spool: Spool) -> None:
     record = claim(spool)
     half_published(spool, record, [".log"])
-    (spool.folder(record.job) / "out" / "result").write_bytes(b"")  # never reached the disk
+    (spool.work / record.job / "out" / "result").write_bytes(b"")  # never reached the disk
     (again,) = recover(spool)
     assert again.state is State.WORK
     other = b"the result, made again"
@@ -290,7 +291,7 @@ def test_recovery_finishes_archiving(spool: Spool) -> None:
 def test_recovery_finishes_failing_under_the_number_it_began_with(spool: Spool) -> None:
     record = claim(spool)
     failing = saved(spool, record, state=State.FAILED, report=Report("corrupt"))
-    held = spool.folder(failing.job) / "in" / "picture"
+    held = spool.work / failing.job / "in" / "picture"
     held.rename(spool.failed / "cat.jpg")
     assert recover(spool) == []
     assert set(tree(spool.failed)) == {"cat.jpg", "cat_mask.png", "cat.jpg.reason.txt"}
@@ -329,7 +330,7 @@ def test_recovery_sets_aside_what_no_record_explains(spool: Spool, record: bytes
 )
 def test_any_name_goes_all_the_way(spool: Spool, name: str) -> None:
     record = claim(spool, name)
-    assert jobs.load(spool, record.job) == record
+    assert load(spool, record.job) == record
     jobs.publish_result(spool, record, produce(spool, record), "")
     assert len(tree(spool.outbox)) == 2
     assert len(tree(spool.archive)) == 2
@@ -399,13 +400,13 @@ def test_one_job_that_is_stuck_keeps_no_other_from_being_settled(spool: Spool) -
     for name in ("one", "two"):
         saved(spool, claim(spool, name), state=State.FAILED, report=Report("vanished"))
     first = sorted(p.name for p in spool.work.iterdir() if p.is_dir())[0]
-    (spool.folder(first) / "record.json").rename(spool.folder(first) / "kept")
-    (spool.folder(first) / "record.json").mkdir()  # reading it fails, as on a bad disk
+    (spool.work / first / "record.json").rename(spool.work / first / "kept")
+    (spool.work / first / "record.json").mkdir()  # reading it fails, as on a bad disk
     _, stuck = recovery.recover(spool)
     assert isinstance(stuck, OSError)
     assert len(tree(spool.failed)) == 3
-    (spool.folder(first) / "record.json").rmdir()
-    (spool.folder(first) / "kept").rename(spool.folder(first) / "record.json")
+    (spool.work / first / "record.json").rmdir()
+    (spool.work / first / "kept").rename(spool.work / first / "record.json")
     assert recover(spool) == []
     assert len(tree(spool.failed)) == 6
 
@@ -419,7 +420,7 @@ def test_a_record_that_names_a_place_outside_the_spool_is_no_record(
     record = claim(spool)
     saved(spool, record, picture=replace(record.picture, path=path), state=State.ARCHIVE)
     with pytest.raises(ValueError, match="not its own"):
-        jobs.load(spool, record.job)
+        load(spool, record.job)
     assert recover(spool) == []
     assert PICTURE in tree(spool.failed).values()  # set aside, as any stray
 
@@ -451,7 +452,7 @@ def test_a_link_to_nowhere_in_the_outbox_is_not_stuck(spool: Spool) -> None:
 
 def test_a_give_back_cut_short_between_link_and_unlink_is_completed(spool: Spool) -> None:
     record = saved(spool, claim(spool), state=State.INBOX)
-    os.link(spool.folder(record.job) / "in" / "picture", spool.inbox / "cat.jpg")
+    os.link(spool.work / record.job / "in" / "picture", spool.inbox / "cat.jpg")
     assert recover(spool) == []
     assert tree(spool.inbox) == {"cat.jpg": PICTURE, "cat_mask.png": MASK}
     assert tree(spool.failed) == {}

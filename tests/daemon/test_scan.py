@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.intake.scan import Identity, Scan, scan
+from daemon.intake.scan import MAX_DEPTH, Identity, Scan, scan
+from daemon.places import Place
 
 ODD_NAMES = [
     "two words.jpg",
@@ -144,11 +145,11 @@ def test_one_folder_that_cannot_be_listed_hides_no_other(
     put(tmp_path / "z" / "z.jpg")
     listing = os.scandir
 
-    def refuse(path: Path) -> "os._ScandirIterator[str]":
+    def refuse(fd: int) -> "os._ScandirIterator[str]":
         # Root may list anything, so the refusal is played.
-        if path.name == "locked":
-            raise PermissionError(13, "Permission denied", str(path))
-        return listing(path)
+        if Path(f"/proc/self/fd/{fd}").readlink().name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return listing(fd)
 
     monkeypatch.setattr(os, "scandir", refuse)
     found = scan(tmp_path)
@@ -168,21 +169,50 @@ def dig(folder: Path, name: str, depth: int) -> None:
     os.close(here)
 
 
-def test_a_tree_a_thousand_folders_deep_is_walked_to_its_end(tmp_path: Path) -> None:
+def test_a_tree_is_walked_a_hundred_folders_deep(tmp_path: Path) -> None:
+    dig(tmp_path, "d", MAX_DEPTH)
+    assert paths(scan(tmp_path)) == ["d/" * MAX_DEPTH + "a.jpg"]
+
+
+def test_a_tree_a_thousand_folders_deep_is_told_and_hides_no_other(tmp_path: Path) -> None:
+    put(tmp_path / "a.jpg")
     dig(tmp_path, "d", 1100)
     try:
-        assert paths(scan(tmp_path)) == ["d/" * 1100 + "a.jpg"]
+        found = scan(tmp_path)
+        assert paths(found) == ["a.jpg"]
+        (error,) = found.errors
+        assert "more than 100 folders deep" in str(error)
+        assert Path(error.filename) == tmp_path / Path(*["d"] * (MAX_DEPTH + 1))
     finally:
         # Python's own way to remove a tree is recursive, and pytest's clean-up would meet it.
         subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
 
 
-def test_a_folder_deeper_than_a_path_may_be_long_hides_no_other(tmp_path: Path) -> None:
-    put(tmp_path / "a.jpg")
+def test_a_file_is_found_where_its_path_is_longer_than_a_path_may_be(tmp_path: Path) -> None:
     dig(tmp_path, "d" * 255, 20)
     found = scan(tmp_path)
-    assert paths(found) == ["a.jpg"]
-    assert len(found.errors) == 1
+    assert [entry.path.count("/") for entry in found.pictures] == [20]
+    assert found.errors == ()
+
+
+def test_a_folder_that_becomes_a_link_after_it_was_listed_is_not_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "outside" / "secret.jpg")
+    put(tmp_path / "inbox" / "day" / "a.jpg")
+    listing = Place.listing
+
+    def swap(place: Place) -> list[tuple[str, os.stat_result | OSError]]:
+        found = listing(place)
+        if place.path == "":
+            (tmp_path / "inbox" / "day").rename(tmp_path / "gone")
+            (tmp_path / "inbox" / "day").symlink_to(tmp_path / "outside")
+        return found
+
+    monkeypatch.setattr(Place, "listing", swap)
+    found = scan(tmp_path / "inbox")
+    assert found.pictures == ()
+    assert [type(error) for error in found.errors] == [NotADirectoryError]
 
 
 def test_a_scan_opens_and_changes_no_file(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import re
 
 from driver import REPOSITORY
 
-from daemon.spool.jobs import State
+from daemon.spool.record import State
 
 PAGE = (REPOSITORY / "docs" / "spool.md").read_text()
 

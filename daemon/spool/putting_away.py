@@ -1,0 +1,176 @@
+"""Putting away: a job's originals to the archive, to `failed/` with a reason, or back.
+
+Each may be called again after a crash and goes on from where it was. The job is forgotten when
+nothing is left in it that is not our own.
+"""
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from daemon.places import Place
+from daemon.reasons import Report, Trouble, one_line
+from daemon.spool import files
+from daemon.spool.layout import Spool
+from daemon.spool.numbers import fitted, free_number, numbered
+from daemon.spool.record import IN, RECORD, Original, Record, State, held, save
+
+# Below archive and failed: for files whose own path is taken there by a file, or is not allowed.
+UNPLACED: Final = "unplaced"
+
+# What a file system answers to a name it can't hold, or where a link lies. No waiting helps, so it
+# holds no queue.
+UNPLACEABLE: Final = {
+    *(errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ELOOP)
+}
+
+
+def decide_to_fail(spool: Spool, record: Record, trouble: Trouble) -> Record:
+    """Note that a job is given up, why, and under which number its files go to `failed/`."""
+    decided = replace(
+        record,
+        state=State.FAILED,
+        report=Report.of(trouble),
+        number=free_number(spool.failed, record),
+    )
+    return save(spool, decided)
+
+
+def archive_originals(spool: Spool, record: Record) -> None:
+    """Archive or delete the originals of a published job, as configured, and forget it."""
+    spool.require_mounts()
+    for original in record.originals:
+        place = held(spool, record, original)
+        if spool.originals == "delete":
+            files.remove_file(place)
+        elif place.is_there():
+            record = _put_away(spool, spool.archive, record, original)
+    _forget(spool, record)
+
+
+def fail_originals(spool: Spool, record: Record) -> None:
+    """Put the originals of a job that is given up into `failed/`, with the reason; forget it."""
+    spool.require_mounts()
+    report = record.report or Report("vanished")
+    for original in record.originals:
+        if held(spool, record, original).is_there():
+            record = _put_away(spool, spool.failed, record, original)
+    _write_reason(spool, record, report)
+    for at, output in enumerate(record.outputs):  # what a crash in mid-publishing left hidden
+        left = Place(spool.outbox, output.target).beside(f".retouchd-{record.job}-{at}")
+        if left.is_there():
+            files.remove_file(left)
+    _forget(spool, record)
+
+
+def return_originals(spool: Spool, record: Record) -> None:
+    """Put the originals back where they lay in the inbox, and forget the job.
+
+    Where a newer file has taken one's place, both go to `failed/`.
+    """
+    taken = False
+    for original in record.originals:
+        if held(spool, record, original).is_there() and not _put_back(spool, record, original):
+            taken = True
+    if not taken:
+        _forget(spool, record)
+    else:
+        fail_originals(spool, decide_to_fail(spool, record, Trouble("superseded")))
+
+
+def _put_back(spool: Spool, record: Record, original: Original) -> bool:
+    """Put one original back; False where its place is taken."""
+    place, target = held(spool, record, original), Place(spool.inbox, original.path)
+    try:
+        files.make_folders(target.parent, spool.ownership)
+        files.rename(place, target)
+        files.sync_folder(target.parent)
+    except FileExistsError:
+        if not _is_same_file(place, target):
+            return False
+        files.remove_file(place)  # a rename by link and unlink that was cut short
+    except OSError as error:
+        if error.errno not in UNPLACEABLE:
+            raise
+        return False  # its folder's name has become a file's
+    return True
+
+
+def _is_same_file(one: Place, other: Place) -> bool:
+    first, second = one.about(), other.about()
+    return first is not None and second is not None and os.path.samestat(first, second)
+
+
+def _put_away(spool: Spool, root: Path, record: Record, original: Original) -> Record:
+    """Move one original below `root`, under the next free number if its name is taken."""
+    place = held(spool, record, original)
+    while True:
+        target = Place(root, numbered(original, record.number))
+        try:
+            files.make_folders(target.parent, spool.ownership)
+            files.move(place, target)
+        except FileExistsError:
+            record = save(spool, replace(record, number=free_number(root, record)))
+        except OSError as error:
+            if error.errno not in UNPLACEABLE:
+                raise
+            # Its own place can't be had, so it gets one that is certain to be free.
+            target = _unplaced(root, record) / original.held
+            files.make_folders(target.parent, spool.ownership)
+            files.move(place, target)
+            files.sync_folder(target.parent)
+            return record
+        else:
+            files.sync_folder(target.parent)
+            return record
+
+
+def _unplaced(root: Path, record: Record) -> Place:
+    return Place(root, UNPLACED) / record.job
+
+
+def _write_reason(spool: Spool, record: Record, report: Report) -> None:
+    places = [Place(spool.failed, numbered(each, record.number)) for each in record.originals]
+    if not places[0].parent.is_folder():
+        places = [_unplaced(spool.failed, record) / each.held for each in record.originals]
+    content = _reason_text(record, report, [place for place in places if place.is_there()])
+    note = places[0].beside(fitted(places[0].name, ".reason.txt"))
+    try:
+        files.make_folders(note.parent, spool.ownership)
+        files.write_durably(note, content, spool.ownership)
+    except OSError as error:
+        if error.errno not in UNPLACEABLE:
+            raise
+        note = _unplaced(spool.failed, record) / "picture.reason.txt"
+        files.make_folders(note.parent, spool.ownership)
+        files.write_durably(note, content, spool.ownership)
+
+
+def _reason_text(record: Record, report: Report, places: list[Place]) -> bytes:
+    trouble = report.trouble(attempts=record.attempts)
+    name = record.picture.path.rpartition("/")[2]
+    here = "".join(f"  {one_line(place.path)}\n" for place in places)
+    story = "".join(f"  {one_line(line)}\n" for line in record.story)
+    text = (
+        f"{one_line(name)}: {trouble.sentence}\n\n"
+        f"What to do: {trouble.advice}\n\n"
+        f"The files, put into failed with this note:\n{here}"
+        "To have them tried again, move them back into the inbox; this note may be deleted.\n\n"
+        + (f"What happened:\n{story}\n" if story else "")
+        + f"(reason: {trouble.reason.key}, job: {record.job})\n"
+    )
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _forget(spool: Spool, record: Record) -> None:
+    """End a job. The record goes first: what is left of a folder without one is only our own."""
+    folder = spool.job(record.job)
+    if any(held(spool, record, original).is_there() for original in record.originals):
+        raise RuntimeError(f"job {record.job} still holds originals in {folder / IN}")
+    if not folder.is_folder():
+        return
+    files.remove_file(folder / RECORD)
+    files.sync_folder(folder)
+    files.remove_folder(folder)

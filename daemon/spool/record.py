@@ -1,0 +1,153 @@
+"""The record of a job: all that is known of it, in one file that is always whole.
+
+On the disk before anything it speaks of happens. A record counts only if it names its own job and
+no place outside the spool.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from daemon.intake.pairing import Role, Task, makes_trimap
+from daemon.intake.scan import Entry, Identity
+from daemon.places import Place
+from daemon.reasons import Report
+from daemon.spool import files
+from daemon.spool.layout import Spool
+
+RECORD: Final = "record.json"
+IN: Final = "in"
+OUT: Final = "out"
+
+
+class State(StrEnum):
+    """Where the originals belong."""
+
+    INBOX = "inbox"
+    WORK = "work"
+    OUTBOX = "outbox"
+    ARCHIVE = "archive"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Original:
+    """A user's file: where it lay in the inbox, its name in `in/`, and what it was when claimed."""
+
+    path: str
+    tail: str
+    held: str
+    identity: Identity
+
+    @property
+    def entry(self) -> Entry:
+        return Entry(self.path, self.identity)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file to publish: its name in `out/`, its content's SHA-256, its path in the outbox.
+
+    `replaces` is the SHA-256 of an earlier try's output, which alone may be replaced.
+    """
+
+    held: str
+    suffix: str
+    sha256: str
+    target: str
+    replaces: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that is known of a job. On disk before anything it speaks of happens.
+
+    `trimap_band_percent` is set where the trimap is to be made from a mask, and only there: what
+    was decided at the claim holds when the job is run again under other settings.
+    """
+
+    job: str
+    state: State
+    task: Task
+    role: Role
+    picture: Original
+    companion: Original
+    claimed_at: float
+    attempts: int = 0
+    outputs: tuple[Output, ...] = ()
+    number: int = 1
+    report: Report | None = None
+    story: tuple[str, ...] = field(default=())
+    trimap_band_percent: float | None = None
+
+    def __post_init__(self) -> None:
+        if makes_trimap(self.task, self.role) != (self.trimap_band_percent is not None):
+            raise ValueError(f"the record of {self.job} does not say how its trimap is made")
+
+    @property
+    def originals(self) -> tuple[Original, Original]:
+        return self.picture, self.companion
+
+    @property
+    def identities(self) -> tuple[Identity, Identity]:
+        return self.picture.identity, self.companion.identity
+
+
+def held(spool: Spool, record: Record, original: Original) -> Place:
+    """Where a job holds one of its originals."""
+    return spool.job(record.job) / IN / original.held
+
+
+def made(spool: Spool, record: Record, name: str) -> Place:
+    """Where a job's worker leaves an output, until it is published."""
+    return spool.job(record.job) / OUT / name
+
+
+def load(spool: Spool, job: str) -> Record:
+    """Read a job's record. Raises `OSError`, or `ValueError` for a record that is none of ours."""
+    with files.reading(spool.job(job) / RECORD) as file:
+        text = file.read().decode("ascii")
+    try:
+        data: dict[str, Any] = json.loads(text)
+        record = Record(
+            **{
+                **data,
+                "state": State(data["state"]),
+                "picture": _original(data["picture"]),
+                "companion": _original(data["companion"]),
+                "outputs": tuple(Output(**output) for output in data["outputs"]),
+                "report": Report(**data["report"]) if data["report"] else None,
+                "story": tuple(data["story"]),
+            }
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no job record: {error!r}") from None
+    _require_inside(record, job)
+    return record
+
+
+def _require_inside(record: Record, job: str) -> None:
+    """Raise `ValueError` for a record that names another job, or anything outside the spool."""
+    paths = [original.path for original in record.originals]
+    paths += [output.target for output in record.outputs]
+    held = [output.held for output in record.outputs]
+    if (
+        record.job != job
+        or [original.held for original in record.originals] != ["picture", "companion"]
+        or not all(name.isalpha() for name in held)
+        or any(path.startswith("/") or ".." in path.split("/") for path in paths)
+    ):
+        raise ValueError(f"the record of {job} names what is not its own")
+
+
+def save(spool: Spool, record: Record) -> Record:
+    """Write a record; on return it is on the disk."""
+    # ASCII: names that are no UTF-8 travel as escaped surrogates and come back as they were.
+    text = json.dumps(asdict(record), indent=1)
+    files.write_durably(spool.job(record.job) / RECORD, text.encode("ascii"))
+    return record
+
+
+def _original(data: dict[str, Any]) -> Original:
+    return Original(**{**data, "identity": Identity(*data["identity"])})
