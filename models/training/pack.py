@@ -17,13 +17,14 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, BinaryIO, Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from models.training.decoding import PictureError, decode_picture
+from models.training.drafts import write_whole
 
 Split = Literal["train", "validation", "test"]
 Kind = Literal["soft", "hard"]
@@ -128,24 +129,20 @@ def write_pack(
     manifest["photos"] = _encode_all(photos, files)
     manifest["cutouts"] = _encode_all(cutouts, files)
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as pack:
+
+    def fill(stream: BinaryIO) -> None:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as pack:
             pack.writestr(_timeless(MANIFEST), text.encode())
             for name in sorted(files):
                 pack.writestr(_timeless(name), files[name])
-        size = unfinished.stat().st_size
+        size = stream.tell()
         if limit_bytes is not None and size > limit_bytes:
             raise PackError(
                 f"{path}: would have {size} bytes, and at most {limit_bytes} are wanted. "
                 "Nothing was written: use fewer pictures, or a higher limit."
             )
-        unfinished.replace(path)
-    except OSError as error:
-        error.filename = str(path)  # a full disk comes without a name, or with the draft's
-        raise
-    finally:
-        unfinished.unlink(missing_ok=True)
+
+    write_whole(path, fill)
 
 
 def refuse_to_replace(path: Path) -> None:
