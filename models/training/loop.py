@@ -131,16 +131,18 @@ class Run:
             self.average.update(self.step)
             now = time.monotonic()
             last = self.step == self.settings.steps or self._is_time_to_stop(now)
-            if self.step % self.settings.log_every == 0 or last:
+            logs = self.step % self.settings.log_every == 0 or last
+            saves = now - saved > self.settings.save_every_s or last
+            if logs or saves:
                 self._check(losses)
+            if logs:
                 rate = (self.step - first) / max(now - started, 1e-9)
                 pictures = rate * self.settings.batch * self.group.size
                 told = {k: float(v) for k, v in losses.items()}
                 about = {"pictures_per_second": pictures, "peak_share": speed.share(rate)}
                 board.scalars(self.step, told | about)
                 board.progress(self.step, self.settings.steps, pictures, speed.share(rate), told)
-            if now - saved > self.settings.save_every_s or last:
-                self._check(losses)
+            if saves:
                 self.save()
                 saved = time.monotonic()
             if self.step % self.settings.measure_every == 0 or last:
@@ -305,11 +307,7 @@ class Run:
 
     def _not_finite(self) -> list[str]:
         """The networks that have weights which are no numbers."""
-        return [
-            name
-            for name, network in self.training.networks.items()
-            if not all(bool(weight.isfinite().all()) for weight in network.parameters())
-        ]
+        return [name for name, network in self.training.networks.items() if not _is_finite(network)]
 
     def _validation_batches(self) -> Iterator[Batch]:
         each = self.settings.batch
@@ -332,6 +330,12 @@ def rate_at(step: int, settings: RunSettings) -> float:
     left = max(settings.steps - settings.warmup_steps, 1)
     cosine = (1 + math.cos(math.pi * (step - settings.warmup_steps) / left)) / 2
     return settings.final_rate + (1 - settings.final_rate) * cosine
+
+
+def _is_finite(network: nn.Module) -> bool:
+    """Whether all weights are numbers; a GPU is waited for once, not once for each weight."""
+    finite = [weight.isfinite().all() for weight in network.parameters()]
+    return not finite or bool(torch.stack(finite).all())
 
 
 def _autocast(settings: RunSettings, group: Group) -> torch.dtype | None:

@@ -78,6 +78,17 @@ def test_the_number_of_loader_processes_changes_nothing(tmp_path: Path) -> None:
         assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+@pytest.mark.parametrize("at", [0, -1])
+def test_one_weight_that_is_no_number_is_found_wherever_it_is(tmp_path: Path, at: int) -> None:
+    run = tiny_runs.inpaint_run(tmp_path)
+    network = run.training.networks["inpaint"]
+    with torch.no_grad():
+        list(network.parameters())[at].view(-1)[-1] = math.inf
+    run.save()
+    with pytest.raises(RunError, match="no numbers"):
+        tiny_runs.inpaint_run(tmp_path).resume()
+
+
 def test_a_loss_that_is_not_a_number_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
     run = tiny_runs.inpaint_run(tmp_path, learning_rate=1e30, average=0.0)
     with pytest.raises(TrainingError, match="learning_rate"):
