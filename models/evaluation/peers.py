@@ -13,7 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from models.evaluation.methods import (
     EvaluationError,
@@ -86,32 +88,39 @@ def _biharmonic(picture: Picture, hole: Picture) -> Picture:
 
 
 def _smooth_fill(picture: Picture, hole: Picture) -> Picture:
-    x = torch.from_numpy(picture).permute(2, 0, 1)[None].to(torch.float32) / 255
     with torch.inference_mode():
-        filled = SmoothFill()(x, torch.from_numpy(hole > 0)[None, None])
+        filled = SmoothFill()(_tensor(picture), torch.from_numpy(hole > 0)[None, None])
     return to_bytes(filled[0].permute(1, 2, 0).numpy())
 
 
 def _colour_lines(picture: Picture, trimap: Picture) -> Picture:
-    x = torch.from_numpy(picture).permute(2, 0, 1)[None].to(torch.float32) / 255
-    hint = torch.from_numpy(np.where(trimap == 0, 0.0, np.where(trimap == 255, 1.0, 0.5)))
+    hint = torch.from_numpy(_hint(trimap))[None, None].to(torch.float32)
     with torch.inference_mode():
-        seen = Sides()(x, hint[None, None].to(torch.float32))
+        seen = Sides()(_tensor(picture), hint)
     return to_bytes(seen[0, 0].numpy())
 
 
 def _pymatting(function: str, picture: Picture, trimap: Picture) -> Picture:
     pymatting = needed("pymatting", "pymatting", "PyMatting's mattes")
-    hint = np.where(trimap == 0, 0.0, np.where(trimap == 255, 1.0, 0.5))
     try:
         # It prints that a factorisation has to be tried again; what it finds is the same.
         with redirect_stdout(io.StringIO()):
-            return to_bytes(getattr(pymatting, function)(picture / 255.0, hint))
+            return to_bytes(getattr(pymatting, function)(picture / 255.0, _hint(trimap)))
     except (ValueError, AssertionError) as error:  # no convergence; a picture it can't take
         raise EvaluationError(
             f"PyMatting's {function} failed on a picture of {picture.shape[1]} x "
             f"{picture.shape[0]} px ({error}). Leave this peer out with --peers."
         ) from None
+
+
+def _tensor(picture: Picture) -> Tensor:
+    """uint8 `[H,W,3]` as float32 `[1,3,H,W]` in 0..1."""
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].to(torch.float32) / 255
+
+
+def _hint(trimap: Picture) -> npt.NDArray[np.float64]:
+    """What a trimap says of alpha, `[H,W]`: 0 background, 1 foreground, 1/2 all that is unknown."""
+    return np.where(trimap == 0, 0.0, np.where(trimap == 255, 1.0, 0.5))
 
 
 def to_bytes(values: Any) -> Picture:
