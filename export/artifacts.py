@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 import daemon
@@ -262,29 +263,36 @@ def _manifest(
     recipe: Recipe, licence: str, trained: bool, device: str, precision: Precision
 ) -> Manifest:
     last = recipe.checkpoints[-1]
-    return Manifest(
-        contract="retouchd",
-        contract_version=1,
-        task=recipe.task,
-        network=recipe.network,
-        stage=recipe.stage,
-        width=recipe.width,
-        blocks=recipe.blocks,
-        prefill=recipe.prefill,
-        size_multiple=recipe.size_multiple,
-        smallest_size=1,  # smaller than the network takes is padded inside
-        best_size=recipe.best_size,
-        halo=recipe.halo,
-        precision=precision,
-        device=device,
-        checkpoint_sha256={c.path.name: c.sha256 for c in recipe.checkpoints},
-        exporter=f"retouchd-export {daemon.__version__}",
-        torch_version=torch.__version__,
-        licence=licence,
-        trained=trained,
-        note=last.about.get("note"),
-        metrics=metrics_of(last),
-    )
+    try:
+        return Manifest(
+            contract="retouchd",
+            contract_version=1,
+            task=recipe.task,
+            network=recipe.network,
+            stage=recipe.stage,
+            width=recipe.width,
+            blocks=recipe.blocks,
+            prefill=recipe.prefill,
+            size_multiple=recipe.size_multiple,
+            smallest_size=1,  # smaller than the network takes is padded inside
+            best_size=recipe.best_size,
+            halo=recipe.halo,
+            precision=precision,
+            device=device,
+            checkpoint_sha256={c.path.name: c.sha256 for c in recipe.checkpoints},
+            exporter=f"retouchd-export {daemon.__version__}",
+            torch_version=torch.__version__,
+            licence=licence,
+            trained=trained,
+            note=last.about.get("note"),
+            metrics=metrics_of(last),
+        )
+    except ValidationError as error:
+        bad = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors()[:4])
+        raise CheckpointError(
+            f"{last.path}: what is said of it can't go into a manifest ({bad}). Say less with "
+            "--licence, or write the weights again with retouchd-train weights."
+        ) from None
 
 
 def _text(manifest: Manifest) -> str:

@@ -4,15 +4,10 @@ Promises: no checkpoint that the export reads, and no file of anybody else's, is
 """
 
 import os
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
-from daemon.artifact import MANIFEST_KEY
-
-# What a damaged or forged zip makes zipfile raise where only its list of members is read.
-_ZIP_ERRORS: Final = (zipfile.BadZipFile, NotImplementedError, OSError, OverflowError, ValueError)
+from daemon.artifact import holds_manifest
 
 
 class OutputError(Exception):
@@ -37,19 +32,8 @@ def check_output(output: Path, inputs: Iterable[Path]) -> None:
                 f"--output {output}: is the checkpoint {path} itself, which would be lost. "
                 "Name another file."
             )
-    if not _is_artifact(output):
+    if not holds_manifest(output):
         raise OutputError(
             f"--output {output}: is there already and is no artifact of retouchd's, so it is left "
             "as it is. Move it away, or name another file."
         )
-
-
-def _is_artifact(path: Path) -> bool:
-    """Whether a file is a zip with a manifest where an artifact has it, of whatever version."""
-    if not path.is_file():
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith(f"/extra/{MANIFEST_KEY}") for name in archive.namelist())
-    except _ZIP_ERRORS:
-        return False

@@ -2,50 +2,32 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from artifact_zips import LEAST, refusal, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.artifact import (
     CONTRACT,
-    CONTRACT_VERSION,
     MANIFEST_KEY,
     MAX_MANIFEST_BYTES,
     ArtifactError,
+    holds_manifest,
+    manifest_of,
+    open_artifact,
     read_artifact,
     read_manifest,
 )
-
-LEAST: dict[str, Any] = {
-    "contract": CONTRACT,
-    "contract_version": CONTRACT_VERSION,
-    "task": "inpaint",
-    "network": "edgeconnect",
-}
-
-
-def write(path: Path, manifest: object = LEAST, member: str | None = None, **zip_args: Any) -> Path:
-    """A zip as torch.jit.save lays it out, with a manifest: JSON of an object, or bytes as is."""
-    text = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
-    with zipfile.ZipFile(path, "w", **zip_args) as archive:
-        archive.writestr(f"{path.stem}/code/__torch__.py", "raise SystemExit('code was run')")
-        archive.writestr(member or f"{path.stem}/extra/{MANIFEST_KEY}", text)
-    path.chmod(0o644)
-    return path
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(ArtifactError) as caught:
-        read_manifest(path)
-    said = str(caught.value)
-    assert said.startswith(f"{path}: ")
-    return said
 
 
 def test_the_least_manifest_is_read_and_the_rest_has_defaults(tmp_path: Path) -> None:
@@ -169,11 +151,21 @@ def test_a_checkpoint_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
     assert "is no complete TorchScript file" in refusal(path)
 
 
-@pytest.mark.parametrize("kept", [0, 1, 20, 300])
-def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, kept: int) -> None:
+def test_a_file_that_is_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "m.pt")
-    os.truncate(path, kept)
-    assert "is no complete TorchScript file" in refusal(path)
+    for kept in range(path.stat().st_size - 1, -1, -1):
+        os.truncate(path, kept)
+        assert "is no complete TorchScript file" in refusal(path)
+
+
+def test_a_real_artifact_that_is_cut_off_is_refused(inpaint_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.pt"
+    path.write_bytes(inpaint_model.read_bytes())
+    path.chmod(0o644)
+    size = path.stat().st_size
+    for kept in (size - 1, size - 22, *range(size * 15 // 16, 0, -size // 16), 0):
+        os.truncate(path, kept)
+        assert "is no complete TorchScript file" in refusal(path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -208,6 +200,23 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "m.pt")
     assert "is not a regular file" in refusal(tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/tty"])
+def test_a_device_is_refused_and_not_read(device: str) -> None:
+    said = refusal(Path(device))
+    assert "is not a regular file" in said or "can't be opened" in said
+
+
+def test_a_socket_is_refused(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "m.pt"))
+        assert "can't be opened" in refusal(tmp_path / "m.pt")
+
+
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.pt").symlink_to(tmp_path / "m.pt")
+    assert "can't be opened" in refusal(tmp_path / "m.pt")
 
 
 def test_a_path_too_long_to_exist_is_refused(tmp_path: Path) -> None:
@@ -245,3 +254,66 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "m.pt")
     os.chown(path, 65534, -1)
     assert "belongs to user id 65534" in refusal(path)
+
+
+def test_the_file_that_was_judged_is_the_one_that_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.pt")
+    with open_artifact(path) as file:
+        write(tmp_path / "other.pt", {**LEAST, "network": "other"}).chmod(0o666)
+        (tmp_path / "other.pt").replace(path)
+        assert manifest_of(path, file).network == "edgeconnect"
+    assert "can be written by others" in refusal(path)
+
+
+def test_a_file_swapped_all_the_time_is_refused_or_the_good_one(tmp_path: Path) -> None:
+    good, bad = write(tmp_path / "good.pt"), write(tmp_path / "bad.pt", {**LEAST, "network": "bad"})
+    bad.chmod(0o666)
+    path, done = tmp_path / "m.pt", threading.Event()
+    path.symlink_to(good)
+
+    def swap() -> None:
+        while not done.is_set():
+            for target in (bad, good):
+                (tmp_path / "next").symlink_to(target)
+                (tmp_path / "next").replace(path)
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    seen: set[str] = set()
+    try:
+        until = time.monotonic() + 10
+        while len(seen) < 2 and time.monotonic() < until:
+            for _ in range(200):
+                try:
+                    seen.add(read_manifest(path).network)
+                except ArtifactError as error:
+                    assert "can be written by others" in str(error)
+                    seen.add("refused")
+    finally:
+        done.set()
+        swapping.join()
+    assert seen == {"edgeconnect", "refused"}
+
+
+def test_a_large_artifact_takes_no_memory_to_judge(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.pt")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("m/constants/0", bytes(50_000_000))
+    assert path.stat().st_size > 50_000_000
+    tracemalloc.start()
+    try:
+        assert read_manifest(path).task == "inpaint"
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_whether_a_file_holds_a_manifest_is_told_of_any_version_and_owner(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.pt", b"of another version")
+    path.chmod(0o666)
+    assert holds_manifest(path)
+    assert not holds_manifest(write(tmp_path / "n.pt", member="n/extra/other.json"))
+    os.truncate(path, path.stat().st_size - 1)
+    os.mkfifo(tmp_path / "pipe")
+    for other in (path, tmp_path, tmp_path / "pipe", tmp_path / "gone.pt"):
+        assert not holds_manifest(other)

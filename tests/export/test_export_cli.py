@@ -64,6 +64,19 @@ def test_edgeconnect_is_exported_and_tells_all_about_itself(
     assert [path.name for path in tmp_path.iterdir()] == ["inpaint.pt"]
 
 
+def test_a_licence_too_long_for_a_manifest_is_one_clear_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "inpaint.pt"
+    asked = ["--checkpoints", str(folder), "--output", str(output), "--licence", "x" * 5000]
+    assert cli.main(["edgeconnect", *asked]) != 0
+    said = capsys.readouterr().err
+    assert "can't go into a manifest (licence: " in said
+    assert "Say less with --licence" in said
+    assert not output.exists()
+
+
+
 def test_matting_is_exported_with_the_users_own_words(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "matting.pt"
     with umask(0o077):
