@@ -31,13 +31,19 @@ run: $(NETWORKS) ## keep the daemon running on ./spool until Ctrl-C
 	$(BIN)/retouchd run --spool spool
 
 # Several test processes share the cores: one thread each, or they wait for each other, spinning.
-test test-oldest: export OMP_NUM_THREADS := 1
+test test-oldest soak fuzz: export OMP_NUM_THREADS := 1
 
 test: lint types ## lint, types, then the whole suite
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(TESTS)
 
 test-slow: $(VENV)/.test-ready ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(TESTS)
+
+soak: $(VENV)/.test-ready ## 20,000 small jobs in one run; prints what grew
+	SOAK_JOBS=20000 $(BIN)/python -m pytest -s tests/daemon/test_soak.py
+
+fuzz: $(VENV)/.test-ready ## read 22,000 malformed pictures; prints what became of them
+	$(BIN)/python tests/daemon/fuzz.py --pictures 22194 --seed 1000
 
 test-oldest: $(VENV)-oldest/.ready ## the suite with the oldest versions pyproject.toml allows
 	$(VENV)-oldest/bin/python -m pytest -n $(WORKERS) -m "not slow" $(TESTS)
@@ -105,5 +111,5 @@ pins: | $(UV_OF_OURS) ## write requirements/*.txt anew from pyproject.toml
 		--resolution lowest-direct -o requirements/oldest.txt
 	$(COMPILE) --group setup -o requirements/uv.txt
 
-.PHONY: help demo run test test-slow test-oldest lint types format clean pins
+.PHONY: help demo run test test-slow soak fuzz test-oldest lint types format clean pins
 .DELETE_ON_ERROR:

@@ -72,7 +72,7 @@ def _work(settings: Settings, *, once: bool) -> int:
             summary = Supervisor(settings, spool, lock, until_idle=True, on_change=feed).run()
     print_summary(summary)
     left = any(_should_have_been_done(w.report.trouble().reason.key) for w in summary.waiting)
-    return FAILED if summary.failed or summary.held or summary.was_stopped or left else DONE
+    return FAILED if summary.failures or summary.held or summary.was_stopped or left else DONE
 
 
 def _should_have_been_done(reason: str) -> bool:

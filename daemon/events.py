@@ -20,6 +20,7 @@ class Event(StrEnum):
     """The names. What each means and carries stands in docs/log.md."""
 
     STARTED = "started"
+    RUNS_AS_ROOT = "runs_as_root"
     STOPPING = "stopping"
     STOPPED = "stopped"
     WATCHING = "watching"
@@ -43,6 +44,10 @@ class Event(StrEnum):
     QUEUE_RESUMED = "queue_resumed"
     WORKER_STARTED = "worker_started"
     WORKER_ENDED = "worker_ended"
+    WORKER_UNCONFINED = "worker_unconfined"
+    RELOADING = "reloading"
+    RELOADED = "reloaded"
+    RELOAD_REFUSED = "reload_refused"
     MODEL_REFUSED = "model_refused"
     MODEL_UNTRAINED = "model_untrained"
     OWNER_NOT_SET = "owner_not_set"

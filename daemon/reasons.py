@@ -214,6 +214,13 @@ REASONS: Final = _listed(
         "again.",
     ),
     Reason(
+        "out_of_proportion",
+        Kind.FILE,
+        "the {role} has far more in it than a picture of its size needs ({detail}), and would take "
+        "that much more time or memory.",
+        "If it is a picture of yours, open and save it anew in an image editor, and drop it again.",
+    ),
+    Reason(
         "too_large_for_memory",
         Kind.FILE,
         "the picture has {width} x {height} pixels and would need about {need_gb:.1f} GB of "

@@ -9,7 +9,6 @@ import os
 import selectors
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,7 +55,7 @@ def check(settings: Settings) -> Iterator[Finding]:
             "none is set. Export one with retouchd-export and set inpaint_model or matting_model.",
         )
     elif all(finding.is_ok for finding in findings):
-        yield _check_worker(settings)
+        yield from _check_worker(settings)
 
 
 def model_facts(manifest: Manifest) -> str:
@@ -158,31 +157,41 @@ def _check_model(task: str, path: Path) -> Finding:
         return Finding(f"{task}_model", False, str(error))
 
 
-def _check_worker(settings: Settings) -> Finding:
+def _check_worker(settings: Settings) -> Iterator[Finding]:
     try:
-        process = start_worker(settings, settings.folders()["work"], settings.devices()[0], [])
+        process, ear = start_worker(settings, settings.folders()["work"], settings.devices()[0], [])
     except OSError as error:
-        return Finding("device", False, f"no worker can be started ({error.strerror})")
-    assert process.stdin is not None and process.stdout is not None  # noqa: S101 - pipes
+        yield Finding("device", False, f"no worker can be started ({error.strerror})")
+        return
+    assert process.stdout is not None  # noqa: S101 - Popen was given a pipe
     try:
         text = _read_line(process.stdout.fileno(), time.monotonic() + WORKER_START_S)
         message = from_worker.validate_json(text)
     except (ValidationError, TimeoutError):
-        return Finding("device", False, "the worker does not start; its own words stand above")
+        yield Finding("device", False, "the worker does not start; its own words stand above")
+        return
     finally:
-        with suppress(BrokenPipeError):  # it died before it read its orders
-            process.stdin.close()
+        ear.close()
         process.kill()
         process.wait()
         process.stdout.close()
     match message:
         case Hello():
-            return Finding(
-                "device", True, f"{message.device}, torch {message.torch_version}: the models run"
-            )
+            says = f"{message.device}, torch {message.torch_version}: the models run"
+            yield Finding("device", True, says)
+            yield _confinement(message)
         case Problem():
-            return Finding("device", False, str(message.facts.get("detail")))
-    return Finding("device", False, "the worker answers strangely")
+            yield Finding("device", False, str(message.facts.get("detail")))
+        case _:
+            yield Finding("device", False, "the worker answers strangely")
+
+
+def _confinement(hello: Hello) -> Finding:
+    """Whatever was to be had is right: who wants all or nothing sets `confine = require`."""
+    holds = " and ".join(hello.confinement) or "none"
+    if hello.unconfined is None:
+        return Finding("confinement", True, f"the worker is confined ({holds})")
+    return Finding("confinement", True, f"{holds}; not had: {hello.unconfined}")
 
 
 def _read_line(fd: int, deadline: float) -> bytes:

@@ -36,9 +36,7 @@ def print_summary(summary: Summary) -> None:
     """Say on standard output what was done, what failed and what still waits, and why."""
     # Plain text: a file may be called [red] or :cat:.
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True, markup=False, emoji=False)
-    console.print(
-        f"{summary.done} done, {len(summary.failed)} failed, {len(summary.waiting)} waiting"
-    )
+    console.print(f"{summary.done} done, {summary.failures} failed, {len(summary.waiting)} waiting")
     for path, sentence in summary.failed:
         console.print(f"failed:  {one_line(path)}: {sentence}")
     for waiting in sorted(summary.waiting, key=lambda w: w.path):

@@ -5,16 +5,20 @@ a worker held when it died.
 """
 
 import importlib.util
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import IO, Final
 
+import psutil
 import structlog
 from pydantic import ValidationError
 
@@ -22,14 +26,25 @@ import daemon
 from daemon.events import Event
 from daemon.settings import Settings
 from daemon.spool.layout import Spool
-from daemon.worker.protocol import Done, Hello, Job, Orders, Problem, from_worker, line
+from daemon.worker import channel
+from daemon.worker.protocol import Done, Hello, Job, Orders, Problem, from_worker
 
 log = structlog.get_logger()
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
+# Of the machine's memory, for a worker on its CPU; the rest is for whoever else is there.
+_MEMORY_SHARE: Final = 0.9
 # A message is a page of text. A worker that sends more without a line end has gone wrong.
 _MAX_LINE_BYTES: Final = 1 << 20
+
+
+class Stage(Enum):
+    """Where a worker stands: a reload brings new ones in beside those that serve."""
+
+    COMING = "coming"
+    SERVING = "serving"
+    LEAVING = "leaving"
 
 
 @dataclass
@@ -38,17 +53,19 @@ class Worker:
 
     device: str
     process: subprocess.Popen[bytes]
+    ear: socket.socket
     hello: Hello | None = None
     job: str | None = None
     deadline: float = float("inf")
     is_late: bool = False
     refusal: str | None = None
+    stage: Stage = Stage.SERVING
     buffer: bytearray = field(default_factory=bytearray)
 
     @property
     def is_idle(self) -> bool:
         """Ready for a job."""
-        return self.hello is not None and self.job is None
+        return self.hello is not None and self.job is None and self.stage is Stage.SERVING
 
     @property
     def out(self) -> IO[bytes]:
@@ -67,36 +84,58 @@ class Death:
 
 
 def start_worker(
-    settings: Settings, work: Path, device: str, inherit: list[int]
-) -> subprocess.Popen[bytes]:
-    """Start a worker process and give it its orders. Raises `OSError`."""
+    settings: Settings, work: Path, device: str, inherit: list[int], *, compile_first: bool = True
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a worker process and give it its orders; it ends when the socket is closed.
+
+    `compile_first` is for the first worker of a run. Raises `OSError`.
+    """
     # -P: no module is ever taken from the folder we happen to run in.
-    command = [sys.executable, "-P", "-m", "daemon.worker.main", str(work)]
+    command = [sys.executable, "-P", "-m", "daemon.worker.main"]
     paths = [str(Path(daemon.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {
         **_compiler_cache(work),
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        pass_fds=inherit,
-        env=environment,
-        cwd="/",  # the folder we were started in may be gone one day
-        process_group=0,  # a Ctrl-C at the terminal is the supervisor's to hear
+    ours, theirs = channel.connect()
+    try:
+        with theirs:
+            process = subprocess.Popen(
+                command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.PIPE,
+                pass_fds=inherit,
+                env=environment,
+                cwd="/",  # the folder we were started in may be gone one day
+                process_group=0,  # a Ctrl-C at the terminal is the supervisor's to hear
+            )
+    except OSError:
+        ours.close()
+        raise
+    _send(ours, _orders(settings, work, device, compile_first))
+    return process, ours
+
+
+def _orders(settings: Settings, work: Path, device: str, compile_first: bool) -> Orders:
+    memory = (
+        _MEMORY_SHARE * psutil.virtual_memory().total
+        if settings.worker_memory_gb is None
+        else settings.worker_memory_gb * 1e9
     )
-    orders = Orders(
+    return Orders(
         device=device,
         threads=settings.threads,
         models={task: str(path) for task, path in settings.models().items()},
         max_pixels=settings.max_pixels,
+        max_file_bytes=settings.max_file_bytes(),
         output_format=settings.output_format,
         jpeg_quality=settings.jpeg_quality,
+        confine=settings.confine,
+        keep_out=tuple(os.fsencode(path) for path in {work, *settings.folders().values()}),
+        compile_first=compile_first,
+        memory_limit_bytes=int(memory),
     )
-    _send(process, orders)
-    return process
 
 
 def _compiler_cache(work: Path) -> dict[str, str]:
@@ -112,20 +151,11 @@ def _compiler_cache(work: Path) -> dict[str, str]:
     return {"NUMBA_CACHE_DIR": str(work / ".cache")}
 
 
-def _send(process: subprocess.Popen[bytes], message: Orders | Job) -> None:
-    assert process.stdin is not None  # noqa: S101 - Popen was given a pipe
-    try:
-        process.stdin.write(line(message))
-        process.stdin.flush()
-    except BrokenPipeError:
-        return  # it is dead; its silence on the other pipe will say so
-
-
-def _hang_up(process: subprocess.Popen[bytes]) -> None:
-    """Close a worker's input, which ends it. What was still to be sent to a dead one is lost."""
-    if process.stdin:
-        with suppress(BrokenPipeError):
-            process.stdin.close()
+def _send(ear: socket.socket, message: Orders | Job, descriptors: Sequence[int] = ()) -> None:
+    # Where it does not get there the worker is dead, which its silence will say, or hears nothing
+    # any more, and its deadline will come.
+    with suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
+        channel.send(ear, message, descriptors)
 
 
 class Crew:
@@ -143,6 +173,11 @@ class Crew:
         self._wanted = settings.devices()
         self.workers: list[Worker] = []
         self.refusal: str | None = None
+        self._is_compiled = False
+
+    def work_in(self, spool: Spool, lock: int) -> None:
+        """Workers that start from now on belong to this spool, and hold its lock."""
+        self._spool, self._lock = spool, lock
 
     def tend(self) -> None:
         """Start the workers that are missing and kill those whose job has taken too long."""
@@ -152,28 +187,75 @@ class Crew:
                 worker.is_late = True
                 worker.process.kill()
         missing = list(self._wanted)
-        for worker in self.workers:
+        for worker in self._serving():
             if worker.device in missing:
                 missing.remove(worker.device)
         if missing and now >= self._next_start:
             for device in missing:
                 try:
-                    process = start_worker(self._settings, self._spool.work, device, [self._lock])
+                    self._start(device, Stage.SERVING)
                 except OSError as error:
                     self._fall_back(error.strerror or str(error))
                     return
-                self.workers.append(Worker(device, process))
 
     def due(self) -> float:
         """When `tend` should be called next."""
         late = min((w.deadline for w in self.workers if not w.is_late), default=float("inf"))
-        return late if len(self.workers) == len(self._wanted) else min(late, self._next_start)
+        return late if len(self._serving()) == len(self._wanted) else min(late, self._next_start)
 
-    def hand_out(self, worker: Worker, job: Job) -> None:
-        """Give an idle worker a job. A worker that is just dying takes it along: see `Death`."""
+    def reload(self) -> None:
+        """Load the models anew, in new workers. Those that serve go on until the new ones can.
+
+        Where the new ones can't, because a model is refused, those that serve stay.
+        """
+        self._next_start = 0.0  # a model that was refused may be right now
+        for worker in self.workers:
+            if worker.stage is Stage.COMING:
+                worker.process.kill()  # what it loaded is not the newest any more
+                worker.stage = Stage.LEAVING
+        for worker in self._serving():
+            try:
+                self._start(worker.device, Stage.COMING)
+            except OSError as error:
+                log.error(Event.RELOAD_REFUSED, why=error.strerror or str(error))
+
+    @property
+    def is_reloading(self) -> bool:
+        """Whether new workers are on their way in."""
+        return any(worker.stage is Stage.COMING for worker in self.workers)
+
+    def _serving(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.stage is Stage.SERVING]
+
+    def _start(self, device: str, stage: Stage) -> None:
+        process, ear = start_worker(
+            self._settings,
+            self._spool.work,
+            device,
+            [self._lock],
+            compile_first=not self._is_compiled,
+        )
+        self.workers.append(Worker(device, process, ear, stage=stage))
+
+    def _replace(self, new: Worker) -> None:
+        """A worker that came in by a reload is ready: the one it replaces does no more jobs."""
+        new.stage = Stage.SERVING
+        for worker in self._serving():
+            if worker is not new and worker.device == new.device:
+                worker.stage = Stage.LEAVING
+                if worker.job is None:
+                    worker.ear.close()  # which ends it
+                return
+
+    def hand_out(self, worker: Worker, job: Job, descriptors: Sequence[int]) -> None:
+        """Give an idle worker a job and its files: picture, companion, outputs as the job has them.
+
+        The caller closes the descriptors. A worker that is just dying takes the job along: see
+        `Death`.
+        """
         worker.job = job.job
         worker.deadline = self._clock() + self._settings.job_timeout_s
-        _send(worker.process, job)
+        _send(worker.ear, job, descriptors)
 
     def listen(self, worker: Worker) -> list[Hello | Done | Problem | Death]:
         """What a worker has to say; call it when its pipe is readable."""
@@ -197,7 +279,7 @@ class Crew:
     def dismiss(self, grace_s: float) -> None:
         """End all workers: politely, then not. Jobs they hold stay in work/."""
         for worker in self.workers:
-            _hang_up(worker.process)
+            worker.ear.close()  # which ends it
         for worker in self.workers:
             try:
                 worker.process.wait(timeout=grace_s)
@@ -211,6 +293,7 @@ class Crew:
         match message:
             case Hello():
                 worker.hello = message
+                self._is_compiled = True
                 self._pause_s = FIRST_PAUSE_S
                 self.refusal = None
                 if self._wanted == ["auto"] and len(message.devices) > 1:
@@ -222,12 +305,19 @@ class Crew:
                     device=message.device,
                     torch=message.torch_version,
                     models={task: Path(m.path).name for task, m in message.models.items()},
+                    confinement=list(message.confinement),
                 )
+                if message.unconfined and self._settings.confine != "no":
+                    log.warning(Event.WORKER_UNCONFINED, why=message.unconfined)
+                if worker.stage is Stage.COMING:
+                    self._replace(worker)
             case Problem(job=None):
                 worker.refusal = str(message.facts.get("detail", ""))
             case _:
                 worker.job = None
                 worker.deadline = float("inf")
+                if worker.stage is Stage.LEAVING:
+                    worker.ear.close()
         return message
 
     def _fall_back(self, why: str) -> None:
@@ -240,7 +330,7 @@ class Crew:
         code = worker.process.wait()
         detail = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         log.log(
-            40 if worker.job or worker.hello is None else 30,
+            _level(worker),
             Event.WORKER_ENDED,
             pid=worker.process.pid,
             device=worker.device,
@@ -250,7 +340,16 @@ class Crew:
         )
         self.workers.remove(worker)
         worker.out.close()
-        _hang_up(worker.process)
-        if worker.hello is None:
+        worker.ear.close()
+        if worker.stage is Stage.COMING:
+            log.error(Event.RELOAD_REFUSED, why=worker.refusal or detail)
+        elif worker.hello is None and worker.stage is Stage.SERVING:
             self._fall_back(worker.refusal or detail)
         return Death(worker.job, detail, worker.is_late)
+
+
+def _level(worker: Worker) -> int:
+    """How serious it is that a worker ended."""
+    if worker.job or worker.hello is None:
+        return logging.ERROR
+    return logging.INFO if worker.stage is Stage.LEAVING else logging.WARNING

@@ -55,17 +55,13 @@ class Inbox:
         self._clock = clock
         self._tasks = set(settings.models())
         self._matting_folders = MattingFolders(settings.matting_folders)
-        self._filesystem = filesystem_of(inbox)
-        local = hears_events(self._filesystem)
-        self._use_events = settings.events and local
-        self._set_interval_s = settings.scan_interval_s
-        period = settings.quiet_period_s
-        if period is None:
-            period = LOCAL_QUIET_S if local else NETWORK_QUIET_S
-        self._quiet = QuietBook(period)
+        self._settings = settings
+        self._quiet = QuietBook(LOCAL_QUIET_S)
+        self.root = _root_of(inbox)
+        self._judge()
         self._incomplete = IncompleteBook(settings.incomplete_s)
         self._hints: Hints | None = None
-        self._root: tuple[int, int] | None = None
+        self._is_watched = False
         self._last_scan = Scan((), (), ())
         self._pairing = Pairing((), ())
         self._skipped: set[str] = set()
@@ -241,16 +237,28 @@ class Inbox:
                 return Waiting(entry.path, report)
         return None
 
+    def _judge(self) -> None:
+        """What the file system of the inbox, as it is now, allows: events, and a shorter wait."""
+        self._filesystem = filesystem_of(self._path)
+        local = hears_events(self._filesystem)
+        self._use_events = self._settings.events and local
+        period = self._settings.quiet_period_s
+        if period is None:
+            period = LOCAL_QUIET_S if local else NETWORK_QUIET_S
+        self._quiet.period_s = period
+
     def _watch(self) -> None:
         """Keep the observer on the inbox as it is now: made anew where the root or it has gone."""
         about = self._path.stat()
         root = (about.st_dev, about.st_ino)
-        if self._root is not None and root != self._root:
-            log.warning(Event.INBOX_CHANGED, inbox=str(self._path))
-        if root == self._root and (self._hints is None or self._hints.alive()):
+        first, self._is_watched = not self._is_watched, True
+        is_other = root != self.root
+        if is_other:
+            self.root = root
+            self._judge()
+            log.warning(Event.INBOX_CHANGED, inbox=str(self._path), filesystem=self._filesystem)
+        elif not first and (self._hints is None or self._hints.alive()):
             return
-        first = self._root is None
-        self._root = root
         if self._hints:
             self._hints.stop()
             self._hints = None
@@ -280,8 +288,8 @@ class Inbox:
             )
 
     def _interval_s(self) -> float:
-        if self._set_interval_s is not None:
-            return self._set_interval_s
+        if self._settings.scan_interval_s is not None:
+            return self._settings.scan_interval_s
         return INTERVAL_WITH_EVENTS_S if self._hints else INTERVAL_WITHOUT_EVENTS_S
 
     def _report_skipped(self, errors: tuple[OSError, ...]) -> None:
@@ -314,6 +322,15 @@ class Inbox:
 
     def _reportable(self) -> Iterable[tuple[str, Report]]:
         return ((w.path, w.report) for w in self.waiting() if w.report.key != "not_quiet")
+
+
+def _root_of(inbox: Path) -> tuple[int, int] | None:
+    """Device and inode of the inbox, which are others when something is mounted on it."""
+    try:
+        about = inbox.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
 
 
 def _is_unreadable(place: Place) -> bool:

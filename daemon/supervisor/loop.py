@@ -10,8 +10,10 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -22,21 +24,26 @@ from daemon.intake.pairing import Pair, Waiting
 from daemon.reasons import Kind, Report, Trouble, world_trouble
 from daemon.settings import Settings
 from daemon.spool import jobs
-from daemon.spool.layout import Spool
-from daemon.spool.record import Record, State
+from daemon.spool.layout import Spool, SpoolInUseError, locked, open_spool
+from daemon.spool.record import Record, State, held
 from daemon.spool.recovery import recover
 from daemon.supervisor.crew import Crew, Death, Worker
+from daemon.supervisor.hold import FIRST_HOLD_S, LONGEST_HOLD_S, Hold
 from daemon.supervisor.inbox import Inbox
 from daemon.supervisor.joblog import job_log
-from daemon.supervisor.systemd import READY, STOPPING, WATCHDOG, notify
-from daemon.worker.protocol import Done, Hello, Job, Problem
+from daemon.supervisor.systemd import READY, RELOADING, STOPPING, WATCHDOG, StatusLine, notify
+from daemon.worker.protocol import Done, Hello, Job, Problem, outputs_of
 
 log = structlog.get_logger()
 
-FIRST_HOLD_S: Final = 1.0
-LONGEST_HOLD_S: Final = 60.0
 # `once` does not wait for the world for ever: 1 + 2 + 4 + 8 s, then it says what is wrong.
 _ONCE_TRIES: Final = 5
+_NO_ROOT: Final = (
+    "Run it as a user of its own, who may write in the spool's folders and nowhere else; "
+    "docs/confinement.md says how."
+)
+# Failures that are remembered by name. A daemon runs for years, and its log has them all.
+_MOST_LISTED: Final = 1000
 # The loop turns at least this often, so that the service manager's watchdog hears of it.
 _LONGEST_SLEEP_S: Final = 5.0
 # How soon `once` notices that nothing is left.
@@ -55,23 +62,14 @@ class Tally:
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended."""
+    """How a run ended. Of many failures only the last are listed."""
 
     done: int
+    failures: int
     failed: tuple[tuple[str, str], ...]
     waiting: tuple[Waiting, ...]
     held: Trouble | None
     was_stopped: bool
-
-
-@dataclass
-class _Hold:
-    """The queue holds: because of what, until when, and how long the next time."""
-
-    trouble: Trouble
-    until: float
-    pause_s: float
-    times: int = 1
 
 
 @dataclass
@@ -80,6 +78,12 @@ class _Queued:
 
     record: Record
     since: float
+
+
+class _Reload(Enum):
+    NONE = "none"
+    WANTED = "wanted"
+    RUNS = "runs"
 
 
 @dataclass
@@ -95,17 +99,24 @@ class Supervisor:
     _queue: deque[_Queued] = field(default_factory=deque)
     _running: dict[str, Record] = field(default_factory=dict)
     _forgiven: set[str] = field(default_factory=set)
-    _hold: _Hold | None = None
     _settle_again_at: float = float("inf")
     _stuck: Trouble | None = None
+    _gave_up: Trouble | None = None
+    _reload: _Reload = _Reload.NONE
     _done: int = 0
-    _failed: list[tuple[str, str]] = field(default_factory=list)
+    _failures: int = 0
+    _failed: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=_MOST_LISTED))
     _stop_at: float | None = None
     _looked: bool = False  # whether the last look at the inbox went well
 
     def __post_init__(self) -> None:
         self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._hold = Hold(self.clock)
+        self._status = StatusLine(self.clock)
         self._inbox = Inbox(self.settings, self.spool.inbox, self.wake, self.clock)
+        self._opened_on = self._inbox.root
+        self._locks = ExitStack()
+        self._held = {_inode(self.spool.work): self.lock}
         self._crew = Crew(self.settings, self.spool, self.lock, self.clock)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_in, selectors.EVENT_READ)
@@ -123,11 +134,18 @@ class Supervisor:
         self._stop_at = self.clock() + grace
         self.wake()
 
+    def reload(self) -> None:
+        """Load the models anew; the work goes on with those in use until the new ones are ready."""
+        self._reload = _Reload.WANTED
+        self.wake()
+
     def run(self) -> Summary:
         """Work until stopped, or with `until_idle` until nothing is left to do."""
         log.info(Event.STARTED, spool=str(self.spool.inbox.parent), pid=os.getpid())
+        if os.geteuid() == 0:
+            log.warning(Event.RUNS_AS_ROOT, advice=_NO_ROOT)
         self._inbox.warn_of_missing()
-        with _signals(self.stop):
+        with _signals(self.stop, self.reload):
             try:
                 self._recover()
                 while not self._is_over():
@@ -138,17 +156,20 @@ class Supervisor:
                 self._inbox.close()
                 self._crew.dismiss(grace_s=5.0)
                 self._forgive_running()
-        log.info(Event.STOPPED, done=self._done, failed=len(self._failed))
+                self._locks.close()
+        log.info(Event.STOPPED, done=self._done, failed=self._failures)
         return Summary(
             self._done,
+            self._failures,
             tuple(self._failed),
             tuple(self._inbox.waiting()),
-            self._hold.trouble if self._hold else self._stuck,
+            self._hold.trouble or self._gave_up or self._stuck,
             self._stop_at is not None,
         )
 
     def _turn(self) -> None:
         now = self.clock()
+        self._see_to_reload()
         self._crew.tend()
         for worker in self._crew.workers:
             if worker.out.fileno() not in self._selector.get_map():
@@ -156,7 +177,7 @@ class Supervisor:
         if self._stop_at is None:
             if now >= self._inbox.next_look:
                 self._look()
-            if self._hold is None or now >= self._hold.until:
+            if not self._hold.forbids:
                 self._work_on()
         self._tell()
         for key, _ in self._selector.select(self._sleep_s()):
@@ -165,17 +186,55 @@ class Supervisor:
             else:
                 self._drain_wakes()
 
+    def _see_to_reload(self) -> None:
+        if self._reload is _Reload.WANTED and self._stop_at is None:
+            # systemd wants the time, to tell this reload from an earlier one.
+            notify(RELOADING, f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            log.info(Event.RELOADING)
+            self._crew.reload()
+            self._reload = _Reload.RUNS
+        elif self._reload is _Reload.RUNS and not self._crew.is_reloading:
+            notify(READY)
+            log.info(Event.RELOADED)
+            self._reload = _Reload.NONE
+
     def _look(self) -> None:
         try:
             held = [*self._running.values(), *(queued.record for queued in self._queue)]
             self._inbox.look(held=[record.picture.path for record in held])
         except OSError as error:
             self._looked = False
-            self._hold_for(world_trouble(error, self.spool.inbox))
+            self._hold.begin(world_trouble(error, self.spool.inbox))
             self._inbox.next_look = self.clock() + FIRST_HOLD_S
             return
         self._looked = True
-        notify(READY, WATCHDOG)
+        self._follow_inbox()
+        # A reload is over when the new models are ready, and no sooner.
+        notify(*([READY] if self._reload is _Reload.NONE else []), WATCHDOG)
+
+    def _follow_inbox(self) -> None:
+        """Choose the work folder anew where the inbox has become another folder.
+
+        A disk that was mounted on it can't be reached by a rename from the folder of before. Jobs
+        that lie there come first; while they can't be worked, nothing changes.
+        """
+        root = self._inbox.root
+        if root == self._opened_on or self._running or self._queue:
+            return
+        try:
+            spool = open_spool(self.settings)
+            place = _inode(spool.work)
+            if place not in self._held:
+                self._held[place] = self._locks.enter_context(locked(spool))
+        except SpoolInUseError as error:
+            log.warning(Event.NOTE, note=str(error))
+            return
+        except OSError as error:
+            self._hold.begin(world_trouble(error))
+            return
+        self._opened_on, self.spool = root, spool
+        self._crew.work_in(spool, self._held[place])
+        self._recover()
 
     def _work_on(self) -> None:
         """Give every idle worker a job; the world's troubles hold the queue.
@@ -183,20 +242,20 @@ class Supervisor:
         A queue that holds is tried with one job, which ends the hold when it finishes.
         """
         try:
-            if self._hold is not None:
-                self._hold.until = self.clock() + self._hold.pause_s
-            if self._hold is not None or self.clock() >= self._settle_again_at:
+            if self._hold.is_on:
+                self._hold.postpone()
+            if self._hold.is_on or self.clock() >= self._settle_again_at:
                 self._recover_unfinished()
             for worker in self._crew.workers:
                 record = self._next_record() if worker.is_idle else None
                 if record is not None:
                     self._hand_out(worker, record)
-                    if self._hold is not None:
+                    if self._hold.is_on:
                         return
         except Trouble as trouble:
-            self._hold_for(trouble)
+            self._hold.begin(trouble)
         except OSError as error:
-            self._hold_for(world_trouble(error))
+            self._hold.begin(world_trouble(error))
         else:
             if not self._running and self._stuck is None:
                 self._release()
@@ -228,20 +287,33 @@ class Supervisor:
             self._inbox.hasten()
 
     def _hand_out(self, worker: Worker, record: Record) -> None:
-        try:
-            record = jobs.begin_attempt(self.spool, record)
-        except OSError:
-            self._queue.appendleft(_Queued(record, 0.0))
-            raise
-        self._running[record.job] = record
-        log.info(
-            Event.JOB_STARTED,
-            job=record.job,
-            picture=record.picture.path,
-            attempt=record.attempts,
-            pid=worker.process.pid,
-        )
-        self._crew.hand_out(worker, _order(record))
+        order = _order(record)
+        with ExitStack() as opened:
+            try:
+                descriptors = jobs.open_for_work(self.spool, record, order.outputs)
+                for fd in descriptors:
+                    opened.callback(os.close, fd)
+                record = jobs.begin_attempt(self.spool, record)
+            except OSError as error:
+                if isinstance(error, FileNotFoundError) and self._has_vanished(record):
+                    self._fail(record, Trouble("vanished"))
+                    return
+                self._queue.appendleft(_Queued(record, 0.0))
+                raise
+            self._running[record.job] = record
+            log.info(
+                Event.JOB_STARTED,
+                job=record.job,
+                picture=record.picture.path,
+                attempt=record.attempts,
+                pid=worker.process.pid,
+            )
+            self._crew.hand_out(worker, order, descriptors)
+
+    def _has_vanished(self, record: Record) -> bool:
+        """Whether the job is there, and a file of its pair is not: no disk's fault."""
+        files = [held(self.spool, record, original) for original in record.originals]
+        return self.spool.job(record.job).is_folder() and not all(f.is_there() for f in files)
 
     def _listen(self, worker: Worker) -> None:
         out = worker.out
@@ -252,9 +324,9 @@ class Supervisor:
             try:
                 self._answer(worker, heard)
             except Trouble as trouble:
-                self._hold_for(trouble)
+                self._hold.begin(trouble)
             except OSError as error:
-                self._hold_for(world_trouble(error))
+                self._hold.begin(world_trouble(error))
 
     def _answer(self, worker: Worker, heard: Hello | Done | Problem | Death) -> None:
         match heard:
@@ -352,6 +424,7 @@ class Supervisor:
             self._report_failure(record, trouble)
 
     def _report_failure(self, record: Record, trouble: Trouble) -> None:
+        self._failures += 1
         self._failed.append((record.picture.path, trouble.sentence))
         log.error(
             Event.JOB_FAILED,
@@ -375,9 +448,9 @@ class Supervisor:
         try:
             self._recover_unfinished()
         except Trouble as trouble:
-            self._hold_for(trouble)
+            self._hold.begin(trouble)
         except OSError as error:
-            self._hold_for(world_trouble(error))
+            self._hold.begin(world_trouble(error))
 
     def _recover_unfinished(self) -> None:
         known = frozenset(self._running) | {queued.record.job for queued in self._queue}
@@ -410,8 +483,8 @@ class Supervisor:
                 says=self._stuck.sentence,
                 advice=self._stuck.advice,
             )
-        if self._hold is not None or not self._looked:
-            self._hold_for(self._stuck)
+        if self._hold.is_on or not self._looked:
+            self._hold.begin(self._stuck)
 
     def _forgive_running(self) -> None:
         """Jobs cut short by a polite stop are not to blame: take their attempt back."""
@@ -421,25 +494,9 @@ class Supervisor:
             except OSError as error:
                 log.warning(Event.NOTE, job=record.job, note=f"attempt not taken back: {error}")
 
-    def _hold_for(self, trouble: Trouble) -> None:
-        now = self.clock()
-        if self._hold is None or self._hold.trouble.reason != trouble.reason:
-            log.error(
-                Event.QUEUE_HELD,
-                reason=trouble.reason.key,
-                says=trouble.sentence,
-                advice=trouble.advice,
-            )
-        if self._hold is None:
-            self._hold = _Hold(trouble, now + FIRST_HOLD_S, FIRST_HOLD_S)
-            return
-        pause = min(2 * self._hold.pause_s, LONGEST_HOLD_S)
-        self._hold = _Hold(trouble, now + pause, pause, self._hold.times + 1)
-
     def _release(self) -> None:
-        if self._hold is not None and self._looked:
-            log.info(Event.QUEUE_RESUMED, after=self._hold.trouble.reason.key)
-            self._hold = None
+        if self._looked:
+            self._hold.end()
 
     def _is_over(self) -> bool:
         if self._stop_at is not None:
@@ -448,7 +505,7 @@ class Supervisor:
             return self.until_idle and self._has_given_up()
         if self._has_given_up():
             return True
-        if self._running or self._queue or self._hold or self._inbox.ready_count():
+        if self._running or self._queue or self._hold.is_on or self._inbox.ready_count():
             return False
         if self._inbox.is_stale:  # end on a fresh look, never on an old one
             self._inbox.hasten()
@@ -456,23 +513,26 @@ class Supervisor:
         return True
 
     def _has_given_up(self) -> bool:
-        held = self._hold is not None and self._hold.times >= _ONCE_TRIES
         if self._crew.refusal is not None and not self._crew.workers:
-            self._hold = self._hold or _Hold(
-                Trouble("worker_will_not_start", detail=self._crew.refusal), 0.0, 0.0
-            )
+            self._gave_up = Trouble("worker_will_not_start", detail=self._crew.refusal)
             return True
-        return held
+        return self._hold.times >= _ONCE_TRIES
 
     def _tell(self) -> None:
-        self.on_change(
-            Tally(
-                self._done,
-                len(self._failed),
-                len(self._running),
-                self._inbox.ready_count() + len(self._queue),
-            )
-        )
+        waiting = self._inbox.ready_count() + len(self._queue)
+        tally = Tally(self._done, self._failures, len(self._running), waiting)
+        self.on_change(tally)
+        self._status.show(self._in_words(tally))
+
+    def _in_words(self, tally: Tally) -> str:
+        if self._hold.trouble is not None:
+            return f"holding: {self._hold.trouble.sentence} {self._hold.trouble.advice}"
+        counts = f"{tally.done} done, {tally.failed} failed"
+        if self._stuck is not None:
+            return f"{counts}; one job is stuck: {self._stuck.sentence} {self._stuck.advice}"
+        if tally.running or tally.ready:
+            return f"{counts}, {tally.running} in work, {tally.ready} waiting their turn"
+        return f"{counts}, nothing to do"
 
     def _sleep_s(self) -> float:
         now = self.clock()
@@ -483,8 +543,7 @@ class Supervisor:
             until.append(self._stop_at)
         else:
             until += [self._inbox.next_look, self._settle_again_at]
-            if self._hold is not None:
-                until.append(self._hold.until)
+            until.append(self._hold.until)
         return max(0.0, min(until) - now)
 
     def _drain_wakes(self) -> None:
@@ -492,11 +551,17 @@ class Supervisor:
         self._inbox.hasten()
 
 
+def _inode(folder: Path) -> tuple[int, int]:
+    about = folder.stat()
+    return about.st_dev, about.st_ino
+
+
 def _order(record: Record) -> Job:
     return Job(
         job=record.job,
         task=record.task,
         role=record.role,
+        outputs=outputs_of(record.task, record.role),
         trimap_band_percent=record.trimap_band_percent,
     )
 
@@ -506,13 +571,21 @@ def _story(trouble: Trouble) -> str:
 
 
 @contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Stop politely on SIGTERM and SIGINT, at once on the second."""
+def _signals(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
+    """Stop politely on SIGTERM and SIGINT, at once on the second; reload on SIGHUP.
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop()
+    On a terminal SIGHUP says that the terminal is gone, and stops too.
+    """
+    on_terminal = os.isatty(0) or os.isatty(2)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and not on_terminal:
+            reload()
+        else:
+            stop()
+
+    heard = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield
     finally:

@@ -6,14 +6,18 @@ sd_notify(3). Without the variable nothing is sent.
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Final
 
 READY: Final = "READY=1"
+RELOADING: Final = "RELOADING=1"
 STOPPING: Final = "STOPPING=1"
 WATCHDOG: Final = "WATCHDOG=1"
 
 # A service manager that does not listen is not waited for longer than this.
 _PATIENCE_S: Final = 1.0
+# Counts change with every job; a manager need not hear of each.
+_STATUS_EVERY_S: Final = 0.5
 
 
 def notify(*lines: str) -> None:
@@ -29,3 +33,22 @@ def notify(*lines: str) -> None:
             sock.sendto("\n".join(lines).encode(), address)
     except OSError:
         return
+
+
+class StatusLine:
+    """The line that `systemctl status` shows. Told when it changes, once in a while.
+
+    `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._shown = ""
+        self._next_at = float("-inf")
+
+    def show(self, text: str) -> None:
+        """Show a text. A change that comes too soon is shown by the next call that is not."""
+        now = self._clock()
+        if text != self._shown and now >= self._next_at:
+            notify(f"STATUS={text}")
+            self._shown, self._next_at = text, now + _STATUS_EVERY_S

@@ -4,7 +4,6 @@
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -51,12 +50,12 @@ class Subject:
     read: Input
 
 
-def read_mask(path: Path, picture: Picture, max_pixels: int) -> Companion:
+def read_mask(data: bytes, picture: Picture, max_pixels: int) -> Companion:
     """Decode a mask: white is the hole.
 
     Lossless files: above 0 is hole. Lossy files: above 127. Raises `Trouble`.
     """
-    decoded = decode(path, "mask", max_pixels)
+    decoded = decode(data, "mask", max_pixels)
     values, white = _values(decoded, "mask", picture)
     hole = _marked(values, white, decoded.is_lossy)
     if hole.all():
@@ -65,14 +64,14 @@ def read_mask(path: Path, picture: Picture, max_pixels: int) -> Companion:
     return Companion(np.where(hole, np.uint8(255), np.uint8(0)), decoded.read, notes)
 
 
-def read_subject(path: Path, picture: Picture, max_pixels: int) -> Subject:
+def read_subject(data: bytes, picture: Picture, max_pixels: int) -> Subject:
     """Decode a mask from which a trimap is to be made: what is hole elsewhere is the subject here.
 
     Grey is soft: between black and the brightest value that the mask holds, so that a dark label
     colour counts in full. In lossy files the bounds are those of a lossy trimap. On return some
     pixel is surely the subject and some surely not. Raises `Trouble`.
     """
-    decoded = decode(path, "mask", max_pixels)
+    decoded = decode(data, "mask", max_pixels)
     values, white = _values(decoded, "mask", picture)
     marked = _marked(values, white, decoded.is_lossy)
     brightest = int(values.max())
@@ -88,12 +87,12 @@ def read_subject(path: Path, picture: Picture, max_pixels: int) -> Subject:
     return Subject(marked, soft, decoded.read)
 
 
-def read_trimap(path: Path, picture: Picture, max_pixels: int) -> Companion:
+def read_trimap(data: bytes, picture: Picture, max_pixels: int) -> Companion:
     """Decode a trimap: black is background, white foreground, everything between is unknown.
 
     In lossy files 0 to 42 counts as black and 213 to 255 as white. Raises `Trouble`.
     """
-    decoded = decode(path, "trimap", max_pixels)
+    decoded = decode(data, "trimap", max_pixels)
     values, white = _values(decoded, "trimap", picture)
     lossy = (LOSSY_TRIMAP_BACKGROUND, LOSSY_TRIMAP_FOREGROUND)
     low, high = lossy if decoded.is_lossy else (0, 255)

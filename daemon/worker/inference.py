@@ -60,7 +60,12 @@ class Network:
                 warnings.simplefilter("ignore", category=DeprecationWarning)
                 self._module = torch.jit.load(io.BytesIO(data), map_location=device).eval()
             side = max(self.manifest.smallest_size, 32)
-            self.run(np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.uint8))
+            # Odd and not square: what only runs in the size it was traced at is found out here.
+            for height, width in ((side, side), (side + 5, side + 3)):
+                self.require_memory(width, height)
+                self.run(
+                    np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
+                )
         except (RuntimeError, Trouble) as error:
             raise ArtifactError(f"{path}: does not run on {device}: {first_line(error)}") from None
 

@@ -1,184 +1,61 @@
-"""The worker process: takes jobs from standard input, does them, reports on standard output.
+"""The worker process: gets jobs at its standard input, does them, reports on standard output.
 
-It may die at any time, and it ends itself when the supervisor does. It reads `in/` and writes
-`out/` of the job it was given, and knows of no other folder.
+It may die at any time, and it ends itself when the supervisor does. It decodes strangers' files, so
+it gives up its rights before it imports what decodes (see `confinement`). It is given open files
+and knows of no folder.
 """
 
-import contextlib
 import io
 import os
 import queue
+import select
 import signal
+import socket
+import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, NoReturn
-
-import numpy as np
+from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn
 
 from daemon.artifact import ArtifactError
 from daemon.reasons import Trouble, world_trouble
-from daemon.worker import companions, pictures, trimaps
-from daemon.worker.companions import Companion, Subject
-from daemon.worker.inference import (
-    Network,
-    Pixels,
-    all_devices,
-    is_poisoned,
-    set_threads,
-)
-from daemon.worker.pictures import Picture
-from daemon.worker.protocol import (
-    Done,
-    Hello,
-    Job,
-    Model,
-    Orders,
-    Problem,
-    Produced,
-    line,
-    to_worker,
-)
+from daemon.worker import channel, limits
+from daemon.worker.confinement import Confinement, ConfinementError, confine
+from daemon.worker.protocol import Done, Job, Orders, Problem, line
 
-_CHUNK_BYTES: Final = 1 << 16
+if TYPE_CHECKING:
+    from daemon.worker.retouching import Worker
+
+_Received = tuple[Orders | Job, list[int]]
+
+LOCATORS: Final = "daemon.worker.compiled.InGivenFolder,daemon.worker.compiled.BesideItsSource"
+# CUDA has device files that are missing made by a program, which a confined process can't start.
+_NVIDIA: Final = Path("/proc/driver/nvidia")
+_START_CUDA: Final = "import ctypes; ctypes.CDLL('libcuda.so.1').cuInit(0)"
+# How often what runs before is looked at; the supervisor's end is noticed at once.
+_LOOK_MS: Final = 100
 
 
-class Worker:
-    """Does jobs, one after the other, with the networks of its orders."""
+def _answer(worker: "Worker", job: Job, descriptors: Sequence[int]) -> Done | Problem:
+    from daemon.worker.retouching import opened
 
-    def __init__(self, work: Path, orders: Orders) -> None:
-        """Load the networks. Raises `ArtifactError`."""
-        set_threads(orders.threads)
-        self._work = work
-        self._orders = orders
-        self.device = all_devices()[0] if orders.device == "auto" else orders.device
-        self.networks = {
-            task: Network(Path(path), task, self.device) for task, path in orders.models.items()
-        }
-        if "matting" in self.networks:
-            _estimate_foreground(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8))
-
-    def do(self, job: Job) -> Done:
-        """Do one job; its outputs are in `out/` when this returns. Raises `Trouble`, `OSError`."""
-        folder = self._work / job.job
-        seconds: dict[str, float] = {}
-        limit = self._orders.max_pixels
-        network = self.networks[job.task]
-        with _timed(seconds, "read"):
-            picture = pictures.read_picture(folder / "in" / "picture", limit)
-            companion = _read_companion(job, folder / "in" / "companion", picture, limit)
-        network.require_memory(*picture.size)
-        outputs = []
-        if isinstance(companion, Subject):
-            assert job.trimap_band_percent is not None  # noqa: S101 - the message's own promise
-            with _timed(seconds, "trimap"):
-                companion = trimaps.trimap_from(companion, job.trimap_band_percent)
-                pictures.write_plane(companion.values, folder / "out" / "trimap")
-            outputs.append(Produced(held="trimap", suffix=".trimap.png"))
-        with _timed(seconds, "network"):
-            result = network.run(picture.rgb(), companion.values)
-        if job.task == "inpaint":
-            with _timed(seconds, "write"):
-                suffix, notes = pictures.write_retouched(
-                    picture,
-                    result,
-                    companion.values,
-                    folder / "out" / "result",
-                    self._orders.output_format,
-                    self._orders.jpeg_quality,
-                )
-            outputs.append(Produced(held="result", suffix=suffix))
-        else:
-            notes = ()
-            with _timed(seconds, "foreground"):
-                foreground = _estimate_foreground(picture.rgb(), result)
-            with _timed(seconds, "write"):
-                pictures.write_cutout(picture, foreground, result, folder / "out" / "cutout")
-                pictures.write_plane(result, folder / "out" / "alpha")
-            outputs += [
-                Produced(held="cutout", suffix=".cutout.png"),
-                Produced(held="alpha", suffix=".alpha.png"),
-            ]
-        return Done(
-            job=job.job,
-            outputs=tuple(outputs),
-            picture=picture.read,
-            companion=companion.read,
-            seconds=seconds,
-            notes=(*picture.notes, *companion.notes, *notes),
-        )
-
-    def hello(self) -> Hello:
-        """What this worker runs on and with."""
-        return Hello(
-            device=self.device,
-            devices=all_devices(),
-            torch_version=sys.modules["torch"].__version__,
-            models={
-                task: Model(
-                    path=str(network.path),
-                    sha256=network.sha256,
-                    **network.manifest.model_dump(include=set(Model.model_fields) - {"path"}),
-                )
-                for task, network in self.networks.items()
-            },
-        )
-
-
-def _read_companion(job: Job, path: Path, picture: Picture, limit: int) -> Companion | Subject:
-    if job.role == "trimap":
-        return companions.read_trimap(path, picture, limit)
-    if job.task == "inpaint":
-        return companions.read_mask(path, picture, limit)
-    return companions.read_subject(path, picture, limit)
-
-
-def _estimate_foreground(picture: Pixels, alpha: Pixels) -> Pixels:
-    """Foreground colours `[H,W,3]` behind a matte `[H,W]`; the picture's own where it is opaque.
-
-    Multi-level estimation (Germer et al. 2020, arXiv 2006.14970), by PyMatting.
-    """
-    if alpha.size == 1:  # no neighbour to estimate from
-        return picture
-    # Imported here: it compiles itself, and who only fills holes should not wait for it.
-    from pymatting.foreground.estimate_foreground_ml import estimate_foreground_ml
-
-    estimated = estimate_foreground_ml(picture / 255.0, alpha / 255.0)
-    colours = np.clip(np.rint(estimated * 255), 0, 255).astype(np.uint8)
-    return np.where((alpha == 255)[..., None], picture, colours)
-
-
-@contextlib.contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[step] = round(time.perf_counter() - start, 4)
-
-
-def _answer(worker: Worker, job: Job) -> Done | Problem:
     try:
-        return worker.do(job)
+        with opened(job, descriptors) as files:
+            return worker.do(job, files)
     except Trouble as met:
         trouble = met
     except MemoryError:
         trouble = Trouble("out_of_memory", detail="the machine's memory")
-    except FileNotFoundError:
-        trouble = Trouble("vanished")
     except OSError as error:
         trouble = world_trouble(error)
     return Problem(job=job.job, reason=trouble.reason.key, facts=trouble.facts)
 
 
-def _read_lines(lines: "queue.SimpleQueue[bytes]") -> NoReturn:
-    """Pass lines on; when the supervisor is gone, so is this process, in the midst of a job too."""
-    # Not by way of sys.stdin: its lock, held by this thread, would abort a main thread that ends.
-    rest = b""
-    while chunk := os.read(0, _CHUNK_BYTES):
-        *whole, rest = (rest + chunk).split(b"\n")
-        for text in whole:
-            lines.put(text)
+def _listen(ear: socket.socket, received: "queue.SimpleQueue[_Received]") -> NoReturn:
+    """Pass messages on; when the supervisor is gone, so is this process, in mid-job too."""
+    while message := channel.receive(ear):
+        received.put(message)
     os._exit(0)
 
 
@@ -191,32 +68,83 @@ def _claim_stdout() -> BinaryIO:
     return out
 
 
-def main() -> int:
-    """Run until the supervisor closes our standard input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to hear
-    out = _claim_stdout()
-    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
-    orders = to_worker.validate_json(lines.get())
-    if not isinstance(orders, Orders):
-        raise TypeError("the first message must be the orders")
-    try:
-        worker = Worker(Path(os.fsdecode(os.fsencode(sys.argv[1]))), orders)
-    except ArtifactError as error:
-        trouble = Trouble("worker_will_not_start", detail=error)
-        out.write(line(Problem(job=None, reason=trouble.reason.key, facts=trouble.facts)))
-        return 1
+def _prepare(ear: socket.socket, orders: Orders) -> None:
+    """Do what a confined process no longer can. Raises `ConfinementError`."""
+    limits.die_first()
+    limits.leave_no_core()
+    if orders.confine == "no":
+        return
+    os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = LOCATORS
+    os.environ["CUDA_CACHE_DISABLE"] = "1"  # compiled kernels would be kept in the home folder
+    if orders.device != "cpu" and _NVIDIA.exists():
+        _python(ear, "-c", _START_CUDA)
+    compiles = "matting" in orders.models and orders.compile_first
+    if compiles and _python(ear, "-m", "daemon.worker.foreground") != 0:
+        raise ConfinementError(
+            "what a confined worker needs compiled can't be compiled and kept; why stands in the "
+            "log above"
+        )
+
+
+def _python(ear: socket.socket, *arguments: str) -> int:
+    """Run Python to its end, or to the supervisor's. Returns the exit status."""
+    command = [sys.executable, "-P", *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    hangup = select.poll()
+    hangup.register(ear, 0)
+    while process.poll() is None:
+        if hangup.poll(_LOOK_MS):
+            process.kill()
+            process.wait()
+            os._exit(0)
+    return process.returncode
+
+
+def _work(
+    orders: Orders,
+    confinement: Confinement,
+    received: "queue.SimpleQueue[_Received]",
+    out: BinaryIO,
+) -> int:
+    from daemon.worker.inference import is_poisoned
+    from daemon.worker.retouching import Worker
+
+    worker = Worker(orders, confinement)
     out.write(line(worker.hello()))
     while True:
-        job = to_worker.validate_json(lines.get())
-        if isinstance(job, Job):
+        message, descriptors = received.get()
+        if isinstance(message, Job):
             try:
-                out.write(line(_answer(worker, job)))
+                out.write(line(_answer(worker, message, descriptors)))
             except RuntimeError as error:
                 if not is_poisoned(error):
                     raise
                 print(f"retouchd worker: the device is lost: {error}", file=sys.stderr)  # noqa: T201
                 return 70
+
+
+def main() -> int:
+    """Run until the supervisor closes its end of our standard input."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to hear
+    out = _claim_stdout()
+    ear = socket.socket(fileno=0)
+    first = channel.receive(ear)
+    if first is None:
+        return 0
+    orders, _ = first
+    if not isinstance(orders, Orders):
+        raise TypeError("the first message must be the orders")
+    received: queue.SimpleQueue[_Received] = queue.SimpleQueue()
+    try:
+        _prepare(ear, orders)
+        confinement = confine(orders)
+        # From here on, as what confines this thread confines those that it starts.
+        threading.Thread(target=_listen, args=(ear, received), daemon=True).start()
+        return _work(orders, confinement, received, out)
+    except (ArtifactError, ConfinementError) as error:
+        trouble = Trouble("worker_will_not_start", detail=error)
+        out.write(line(Problem(job=None, reason=trouble.reason.key, facts=trouble.facts)))
+        return 1
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageErr
 
 from daemon.reasons import Trouble
 from daemon.settings import OutputFormat
-from daemon.worker import signatures
+from daemon.worker import excess, signatures
 from daemon.worker.protocol import Input
 
 Pixels = NDArray[np.uint8]
@@ -59,6 +58,9 @@ MAX_DPI: Final = 1e6
 
 # TIFF compressions that lose, as Pillow names them.
 _LOSSY_COMPRESSIONS: Final = ("jpeg", "tiff_jpeg", "webp")
+
+# Some of what Pillow raises shows the file's own bytes, and as many as the file likes.
+MOST_DETAIL: Final = 120
 
 # What a damaged file makes Pillow raise, besides OSError.
 _DECODING_ERRORS: Final = (
@@ -123,9 +125,9 @@ class Decoded:
 # -- Reading ---------------------------------------------------------------------------------------
 
 
-def read_picture(path: Path, max_pixels: int) -> Picture:
+def read_picture(data: bytes, max_pixels: int) -> Picture:
     """Decode a picture whole. Raises `Trouble`, of kind `FILE` or `WAIT` (perhaps incomplete)."""
-    decoded = decode(path, "picture", max_pixels)
+    decoded = decode(data, "picture", max_pixels)
     if decoded.depth:
         raise Trouble("deep_colour", mode=decoded.depth)
     image, read = decoded.image, decoded.read
@@ -138,17 +140,16 @@ def read_picture(path: Path, max_pixels: int) -> Picture:
             exif = _exif_without_orientation(image)
             if exif:
                 keepsakes["exif"] = exif
-        dpi = tuple(float(each) for each in image.info.get("dpi", ()))
-        if len(dpi) == 2 and all(0 < each < MAX_DPI for each in dpi):
+        dpi = _resolution(image)
+        if dpi:
             keepsakes["dpi"] = dpi
     return Picture(
         kept, decoded.stored_size, decoded.orientation, read.format, read, keepsakes, notes
     )
 
 
-def decode(path: Path, role: str, max_pixels: int) -> Decoded:
-    """Read, check, load and turn a file upright. Raises `Trouble`."""
-    data = path.read_bytes()
+def decode(data: bytes, role: str, max_pixels: int) -> Decoded:
+    """Check, load and turn a file's content upright. Raises `Trouble`."""
     kind = signatures.kind_of(data, role)
     missing = signatures.what_is_missing(data, kind)
     if missing:
@@ -159,6 +160,9 @@ def decode(path: Path, role: str, max_pixels: int) -> Decoded:
 
 
 def _decode(data: bytes, kind: str, role: str, max_pixels: int) -> Decoded:
+    canvas = excess.webp_canvas(data) if kind == "WEBP" else None
+    if canvas:
+        _refuse_size(canvas, role, max_pixels)
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
@@ -166,12 +170,11 @@ def _decode(data: bytes, kind: str, role: str, max_pixels: int) -> Decoded:
             _refuse_unknown_depth(data, role)
         raise
     form = image.format or kind
-    width, height = image.size
-    if width * height > max_pixels:
-        raise Trouble(
-            "too_many_pixels", role=role, width=width, height=height, max_pixels=max_pixels
-        )
-    pages = getattr(image, "n_frames", 1)
+    _refuse_size(image.size, role, max_pixels)
+    too_much = excess.what_is_excessive(data, kind, *image.size)
+    if too_much:
+        raise Trouble("out_of_proportion", role=role, detail=too_much)
+    pages = excess.tiff_pages(data) if kind == "TIFF" else getattr(image, "n_frames", 1)
     if pages > 1 and form != "MPO":  # a phone's JPEG with a second view inside
         raise Trouble("several_pages", role=role, pages=pages)
     if form == "BMP" and signatures.bmp_bits(data) != _BMP_GREY_BITS.get(
@@ -218,7 +221,20 @@ def damage_is_trouble(role: str, kind: str) -> Iterator[None]:
         raise Trouble("out_of_memory", detail=f"while decoding the {role}") from None
     except (OSError, *_DECODING_ERRORS) as error:
         # The bytes are in memory already: no error of the world can be among these.
-        raise Trouble("incomplete", role=role, detail=str(error) or type(error).__name__) from None
+        raise Trouble("incomplete", role=role, detail=_in_short(error)) from None
+
+
+def _in_short(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text if len(text) <= MOST_DETAIL else text[:MOST_DETAIL] + " ..."
+
+
+def _refuse_size(size: tuple[int, int], role: str, max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise Trouble(
+            "too_many_pixels", role=role, width=width, height=height, max_pixels=max_pixels
+        )
 
 
 def _refuse_unwritten(image: TiffImagePlugin.TiffImageFile, data: bytes, role: str) -> None:
@@ -297,6 +313,15 @@ def _exif_without_orientation(image: Image.Image) -> bytes | None:
         return None
 
 
+def _resolution(image: Image.Image) -> tuple[float, float] | None:
+    """Dots an inch, across and down, or None where they are not told or damaged."""
+    try:
+        across, down = (float(each) for each in image.info["dpi"])
+    except _DECODING_ERRORS:
+        return None
+    return (across, down) if 0 < across < MAX_DPI and 0 < down < MAX_DPI else None
+
+
 def turned(image: Image.Image, orientation: int) -> Image.Image:
     """The stored image of an EXIF orientation, upright."""
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
@@ -356,12 +381,12 @@ def _profile_space(profile: bytes) -> str | None:
 
 
 def write_retouched(
-    picture: Picture, filled: Pixels, mask: Pixels, out: Path, form: OutputFormat, quality: int
+    picture: Picture, filled: Pixels, mask: Pixels, out: BinaryIO, form: OutputFormat, quality: int
 ) -> tuple[str, tuple[str, ...]]:
     """Write the picture with its holes filled; the rest is the picture's own pixels, to the bit.
 
-    Returns the suffix that belongs to the format, and notes. A grey picture stays grey, and
-    transparency stays as it was.
+    `out` is an empty file that can be read back. Returns the suffix that belongs to the format, and
+    notes. A grey picture stays grey, and transparency stays as it was.
     """
     kept = picture.kept
     fill = Image.fromarray(filled).convert("RGB" if kept.mode.startswith("RGB") else "L")
@@ -383,12 +408,12 @@ def write_retouched(
     return _SUFFIX[chosen], notes
 
 
-def write_plane(plane: Pixels, out: Path) -> None:
+def write_plane(plane: Pixels, out: BinaryIO) -> None:
     """Write an alpha matte or a trimap as 8-bit grey PNG; 0 is background, 255 foreground."""
     _save(Image.fromarray(plane), out, "png", {}, 0)
 
 
-def write_cutout(picture: Picture, foreground: Pixels, alpha: Pixels, out: Path) -> None:
+def write_cutout(picture: Picture, foreground: Pixels, alpha: Pixels, out: BinaryIO) -> None:
     """Write the cut-out as RGBA PNG with straight (not premultiplied) estimated colours.
 
     What was transparent in the picture stays so.
@@ -406,7 +431,7 @@ def _without_profile(keepsakes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _save(
-    image: Image.Image, out: Path, form: str, keepsakes: dict[str, Any], quality: int
+    image: Image.Image, out: BinaryIO, form: str, keepsakes: dict[str, Any], quality: int
 ) -> None:
     options: dict[str, dict[str, Any]] = {
         "png": {"compress_level": 3},
@@ -425,6 +450,6 @@ def _save(
     except OSError as error:
         if error.errno:
             raise  # the disk's fault, not the picture's
-        raise Trouble("cannot_encode", form=form.upper(), detail=error) from None
+        raise Trouble("cannot_encode", form=form.upper(), detail=_in_short(error)) from None
     except (ValueError, struct.error) as error:
-        raise Trouble("cannot_encode", form=form.upper(), detail=error) from None
+        raise Trouble("cannot_encode", form=form.upper(), detail=_in_short(error)) from None

@@ -1,8 +1,8 @@
-"""What supervisor and worker say to each other: one JSON object a line, checked on arrival.
+"""What supervisor and worker say to each other: JSON objects, checked on arrival.
 
-The worker opens strangers' files, so the supervisor takes nothing from it but these messages, and
-names of outputs only from a short list. No message holds a user's file name: the worker sees
-`in/picture` and `in/companion`, whatever they were called.
+The worker decodes strangers' files, so the supervisor takes nothing from it but these messages, and
+names of outputs only from a short list. No message holds a user's file name: the worker gets open
+descriptors (see `channel`), and learns neither what the files are called nor where they lie.
 """
 
 from typing import Annotated, Literal
@@ -13,6 +13,9 @@ from daemon.intake.pairing import Role, Task, makes_trimap
 from daemon.reasons import REASONS, Kind
 from daemon.settings import OutputFormat
 
+# How much the worker is kept from what it does not need: see `confinement`.
+Confine = Literal["auto", "require", "no"]
+Held = Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]
 Suffix = Annotated[str, Field(pattern=r"^\.[a-z]{1,6}(\.[a-z]{1,4})?$")]
 
 
@@ -23,33 +26,65 @@ def _listed(reason: str) -> str:
     return reason
 
 
+def outputs_of(task: Task, role: Role) -> tuple[str, ...]:
+    """The names of the files that such a job writes."""
+    if task == "inpaint":
+        return ("result",)
+    return ("trimap", "cutout", "alpha") if makes_trimap(task, role) else ("cutout", "alpha")
+
+
 class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        # Paths may hold bytes that are no text.
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+    )
 
 
 class Orders(_Message):
-    """To the worker, once, at its start."""
+    """To the worker, once, at its start.
+
+    `keep_out` are the folders that confinement keeps it out of, as `os.fsencode` writes them.
+    `compile_first` is for the first worker of a run: what it needs compiled is, before it is
+    confined. `memory_limit_bytes` holds on a CPU only.
+    """
 
     kind: Literal["orders"] = "orders"
     device: str
     threads: int | None
     models: dict[Task, str]
     max_pixels: int
+    max_file_bytes: int
     output_format: OutputFormat
     jpeg_quality: int
+    confine: Confine
+    keep_out: tuple[bytes, ...]
+    compile_first: bool
+    memory_limit_bytes: int | None
 
 
 class Job(_Message):
-    """To the worker: do what lies in the job's folder.
+    """To the worker: do a job. With it come the descriptors of its files.
 
-    `trimap_band_percent` is set where the trimap is to be made from a mask, and only there.
+    They are the picture and its companion, to be read, and an empty file for each of `outputs`, in
+    this order. `trimap_band_percent` is set where the trimap is to be made from a mask, and only
+    there.
     """
 
     kind: Literal["job"] = "job"
     job: str
     task: Task
     role: Role
+    outputs: tuple[Held, ...]
     trimap_band_percent: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _outputs_are_those_of_the_task(self) -> "Job":
+        if self.outputs != outputs_of(self.task, self.role):
+            raise ValueError("these are not the outputs of such a job")
+        return self
 
     @model_validator(mode="after")
     def _band_is_told(self) -> "Job":
@@ -74,13 +109,18 @@ class Model(_Message):
 
 
 class Hello(_Message):
-    """From the worker: it is ready. `devices` are all that this machine has."""
+    """From the worker: it is ready. `devices` are all that this machine has.
+
+    `confinement` names what confines it, `unconfined` what could not be had, and why.
+    """
 
     kind: Literal["hello"] = "hello"
     device: str
     devices: tuple[str, ...]
     models: dict[Task, Model]
     torch_version: str
+    confinement: tuple[str, ...] = ()
+    unconfined: str | None = None
 
 
 class Input(_Message):
@@ -97,7 +137,7 @@ class Input(_Message):
 class Produced(_Message):
     """An output in the job's `out/`, and the suffix it gets in the outbox."""
 
-    held: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]
+    held: Held
     suffix: Suffix
 
 
@@ -130,5 +170,5 @@ from_worker: TypeAdapter[Hello | Done | Problem] = TypeAdapter(FromWorker)
 
 
 def line(message: _Message) -> bytes:
-    """A message as it goes over the pipe."""
+    """A message as it goes over the worker's pipe."""
     return message.model_dump_json().encode() + b"\n"

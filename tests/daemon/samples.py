@@ -6,9 +6,10 @@ The photos are the ones that scikit-image's wheel brings.
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -161,36 +162,41 @@ def bands(width: int = WIDTH, height: int = HEIGHT) -> Pixels:
 
 
 class Folder:
-    """Reads files through the daemon's decoder as a worker does."""
+    """Reads files through the daemon's decoder as a worker does, and holds what is written."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def picture(self, file: bytes | Image.Image, max_pixels: int = MAX_PIXELS) -> Picture:
-        return pictures.read_picture(self._put("picture", file), max_pixels)
+        return pictures.read_picture(_content(file), max_pixels)
 
     def mask(self, file: bytes | Image.Image, picture: Picture | None = None) -> Pixels:
         return self.mask_whole(file, picture).values
 
     def mask_whole(self, file: bytes | Image.Image, picture: Picture | None = None) -> Companion:
         picture = picture or self.picture(photo())
-        return companions.read_mask(self._put("companion", file), picture, MAX_PIXELS)
+        return companions.read_mask(_content(file), picture, MAX_PIXELS)
 
     def trimap(self, file: bytes | Image.Image, picture: Picture | None = None) -> Pixels:
         return self.trimap_whole(file, picture).values
 
     def trimap_whole(self, file: bytes | Image.Image, picture: Picture | None = None) -> Companion:
         picture = picture or self.picture(photo())
-        return companions.read_trimap(self._put("companion", file), picture, MAX_PIXELS)
+        return companions.read_trimap(_content(file), picture, MAX_PIXELS)
 
     def subject(self, file: bytes | Image.Image, picture: Picture | None = None) -> Subject:
         picture = picture or self.picture(photo())
-        return companions.read_subject(self._put("companion", file), picture, MAX_PIXELS)
+        return companions.read_subject(_content(file), picture, MAX_PIXELS)
 
-    def _put(self, name: str, file: bytes | Image.Image) -> Path:
-        path = self.root / name
-        path.write_bytes(file if isinstance(file, bytes) else encoded(file, "PNG"))
-        return path
+    def written(self, write: Callable[[BinaryIO], object]) -> bytes:
+        """What is in a file after `write` was given it, empty and open for reading and writing."""
+        with (self.root / "out").open("w+b") as file:
+            write(file)
+        return (self.root / "out").read_bytes()
+
+
+def _content(file: bytes | Image.Image) -> bytes:
+    return file if isinstance(file, bytes) else encoded(file, "PNG")
 
 
 FORMATS_AND_MODES: dict[str, tuple[str, str, dict[str, Any]]] = {

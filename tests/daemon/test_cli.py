@@ -170,6 +170,7 @@ def test_the_summary_is_plain_text_whatever_the_names(capsys: pytest.CaptureFixt
     print_summary(
         Summary(
             done=1,
+            failures=5,
             failed=tuple((name, Trouble("vanished").sentence) for name in names),
             waiting=tuple(
                 Waiting(name, Report.of(Trouble("companion_missing", stem=name, purpose="x")))

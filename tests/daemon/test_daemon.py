@@ -464,3 +464,31 @@ def test_a_log_that_nobody_can_take_ends_no_daemon(site: Site) -> None:
         time.sleep(0.1)
     daemon.terminate()
     assert daemon.wait(timeout=60) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a file system")
+def test_a_disk_that_is_mounted_on_the_inbox_later_is_worked_without_a_restart(
+    site: Site, start: Start
+) -> None:
+    daemon = start(site)
+    drop_pair(site, "before")
+    daemon.wait_for("job_finished")
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(site.inbox)], check=True)
+    try:
+        drop_pair(site, "mounted")
+        daemon.wait_for("job_finished", times=2)
+        assert daemon.seen("work_folder_moved")
+        assert not daemon.seen("queue_held")
+    finally:  # the work folder on it is in use
+        subprocess.run(["umount", "--lazy", str(site.inbox)], check=True)
+    drop_pair(site, "after")
+    daemon.wait_for("job_finished", times=3)
+    daemon.stop()
+    results = {"before.png", "mounted.png", "after.png"}
+    assert results <= set(site.files("outbox"))
+    assert site.jobs() == []
+
+
+def drop_pair(site: Site, name: str) -> None:
+    save(photo(), site.inbox / f"{name}.png")
+    save(hole(), site.inbox / f"{name}_mask.png")

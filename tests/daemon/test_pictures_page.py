@@ -36,10 +36,12 @@ def test_what_the_page_says_is_kept_is_kept(tmp_path: Path, form: OutputFormat) 
     source = samples.encoded(
         samples.photo(), "JPEG", exif=exif, icc_profile=profile, dpi=(300, 300)
     )
-    picture = samples.Folder(tmp_path).picture(source)
-    out = tmp_path / "result"
-    pictures.write_retouched(picture, picture.rgb(), samples.hole(), out, form, 95)
-    with Image.open(io.BytesIO(out.read_bytes())) as result:
+    folder = samples.Folder(tmp_path)
+    picture = folder.picture(source)
+    file = folder.written(
+        lambda out: pictures.write_retouched(picture, picture.rgb(), samples.hole(), out, form, 95)
+    )
+    with Image.open(io.BytesIO(file)) as result:
         is_exact = np.array_equal(np.asarray(result), picture.rgb())
         seen = [
             "icc_profile" in result.info,
@@ -59,5 +61,5 @@ def test_thresholds_of_the_page_are_the_codes() -> None:
 
 def test_refusals_of_the_page_are_reasons_that_send_to_failed() -> None:
     named = re.findall(r"^\| `(\w+)` \| [^|]*\|$", PAGE, re.MULTILINE)
-    assert len(named) == 11
+    assert len(named) == 13
     assert all(REASONS[key].kind is Kind.FILE for key in named)

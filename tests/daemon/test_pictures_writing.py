@@ -38,9 +38,13 @@ def retouch(
     """Paint the hole in the negative, write it, and return the file, its suffix and the notes."""
     if mask is None:
         mask = samples.hole(*picture.size)
-    out = folder.root / "result"
-    suffix, notes = pictures.write_retouched(picture, 255 - picture.rgb(), mask, out, form, 95)
-    return out.read_bytes(), suffix, notes
+    told: list[tuple[str, tuple[str, ...]]] = []
+    file = folder.written(
+        lambda out: told.append(
+            pictures.write_retouched(picture, 255 - picture.rgb(), mask, out, form, 95)
+        )
+    )
+    return file, *told[0]
 
 
 def decoded(file: bytes, form: OutputFormat) -> samples.Pixels:
@@ -327,23 +331,21 @@ def test_picture_too_wide_for_jpeg_is_refused_in_words(folder: Folder) -> None:
 
 def test_full_disk_is_the_worlds_fault_and_no_trouble_of_the_picture(folder: Folder) -> None:
     picture = folder.picture(samples.photo())
-    with pytest.raises(OSError, match="No space left"):
-        pictures.write_retouched(picture, picture.rgb(), HOLE, Path("/dev/full"), "png", 95)
+    with pytest.raises(OSError, match="No space left"), Path("/dev/full").open("w+b") as full:
+        pictures.write_retouched(picture, picture.rgb(), HOLE, full, "png", 95)
 
 
 # -- Cut-outs --------------------------------------------------------------------------------------
 
 
 def test_alpha_is_written_as_it_is(folder: Folder) -> None:
-    pictures.write_plane(samples.bands(), folder.root / "alpha")
-    assert np.array_equal(
-        samples.decoded_png((folder.root / "alpha").read_bytes()), samples.bands()
-    )
+    file = folder.written(lambda out: pictures.write_plane(samples.bands(), out))
+    assert np.array_equal(samples.decoded_png(file), samples.bands())
 
 
-def cut_out(folder: Folder, picture: Picture) -> bytes:
-    pictures.write_cutout(picture, picture.rgb(), samples.bands(), folder.root / "cutout")
-    return (folder.root / "cutout").read_bytes()
+def cut_out(folder: Folder, picture: Picture, alpha: samples.Pixels | None = None) -> bytes:
+    matte = samples.bands() if alpha is None else alpha
+    return folder.written(lambda out: pictures.write_cutout(picture, picture.rgb(), matte, out))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -362,9 +364,8 @@ def test_what_was_transparent_in_the_picture_is_so_in_the_cutout(folder: Folder)
 
 def test_cutout_keeps_profile_exif_and_resolution(folder: Folder) -> None:
     picture = folder.picture(with_everything("JPEG"))
-    alpha = samples.bands(*picture.size)
-    pictures.write_cutout(picture, picture.rgb(), alpha, folder.root / "cutout")
-    with Image.open(folder.root / "cutout") as result:
+    file = cut_out(folder, picture, samples.bands(*picture.size))
+    with Image.open(io.BytesIO(file)) as result:
         assert result.info["icc_profile"] == samples.colour_profile("RGB")
         assert result.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert result.getexif()[0x010F] == "Maker"

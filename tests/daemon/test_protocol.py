@@ -1,13 +1,19 @@
 """Messages between supervisor and worker: what goes over the pipe comes out the same, or not."""
 
 import json
+import os
+import socket
+from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from daemon.intake.pairing import Role, Task
 from daemon.reasons import REASONS, Kind, Trouble
+from daemon.worker import channel
 from daemon.worker.protocol import (
     Done,
     Hello,
@@ -19,6 +25,7 @@ from daemon.worker.protocol import (
     Produced,
     from_worker,
     line,
+    outputs_of,
     to_worker,
 )
 
@@ -34,20 +41,39 @@ MODEL = Model(
     trained=True,
     metrics={"psnr": 27.95},
 )
-TO_WORKER = [
+TO_WORKER: list[Orders | Job] = [
     Orders(
         device="auto",
         threads=None,
         models={"inpaint": "/models/a.pt"},
         max_pixels=1,
+        max_file_bytes=2,
         output_format="png",
         jpeg_quality=95,
+        confine="auto",
+        keep_out=(b"/srv/gr\xc3\xb6\xc3\x9fe", b"/srv/no text \xff\n"),
+        compile_first=True,
+        memory_limit_bytes=None,
     ),
-    Job(job="20240101-abc", task="matting", role="trimap"),
-    Job(job="20240101-abc", task="matting", role="mask", trimap_band_percent=1.5),
+    Job(job="20240101-abc", task="inpaint", role="mask", outputs=("result",)),
+    Job(job="20240101-abc", task="matting", role="trimap", outputs=("cutout", "alpha")),
+    Job(
+        job="20240101-abc",
+        task="matting",
+        role="mask",
+        outputs=("trimap", "cutout", "alpha"),
+        trimap_band_percent=1.5,
+    ),
 ]
 FROM_WORKER = [
-    Hello(device="cpu", devices=("cpu",), models={"inpaint": MODEL}, torch_version="2.15"),
+    Hello(
+        device="cpu",
+        devices=("cpu",),
+        models={"inpaint": MODEL},
+        torch_version="2.15",
+        confinement=("landlock 7",),
+        unconfined="seccomp: it is not there",
+    ),
     Done(
         job="j",
         outputs=(Produced(held="result", suffix=".png"),),
@@ -63,6 +89,53 @@ FROM_WORKER = [
 @pytest.mark.parametrize("message", TO_WORKER, ids=lambda m: m.kind)
 def test_message_to_a_worker_arrives_as_it_was_sent(message: Orders | Job) -> None:
     assert to_worker.validate_json(line(message)) == message
+
+
+def test_a_job_arrives_with_descriptors_of_the_same_files(tmp_path: Path) -> None:
+    names = [tmp_path / name for name in ("picture", "companion", "result")]
+    for name in names:
+        name.touch()
+    ours, theirs = channel.connect()
+    with ours, theirs:
+        descriptors = [os.open(name, os.O_RDONLY) for name in names]
+        try:
+            channel.send(ours, TO_WORKER[1], descriptors)
+        finally:
+            for fd in descriptors:
+                os.close(fd)
+        received = channel.receive(theirs)
+    assert received is not None
+    message, arrived = received
+    try:
+        assert message == TO_WORKER[1]
+        for fd, name in zip(arrived, names, strict=True):
+            assert os.path.samestat(os.fstat(fd), name.stat())
+    finally:
+        for fd in arrived:
+            os.close(fd)
+
+
+def test_the_end_of_the_supervisor_is_heard() -> None:
+    ours, theirs = channel.connect()
+    with theirs:
+        ours.close()
+        assert channel.receive(theirs) is None
+
+
+def test_a_worker_can_say_nothing_over_its_ear() -> None:
+    ours, theirs = channel.connect()
+    with ours, theirs, pytest.raises(BrokenPipeError):
+        theirs.send(b"an attempt to fill the supervisor's memory")
+
+
+def test_what_is_no_message_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    ours, theirs = channel.connect()
+    with ours, theirs, (tmp_path / "file").open("w") as file:
+        before = len(os.listdir("/proc/self/fd"))
+        socket.send_fds(ours, [b"{}"], [file.fileno()])
+        with pytest.raises(ValidationError):
+            channel.receive(theirs)
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize("message", FROM_WORKER, ids=lambda m: m.kind)
@@ -131,8 +204,16 @@ def test_what_a_worker_may_not_say_is_not_understood(change: dict[str, object]) 
 def test_a_band_is_told_where_a_mask_becomes_a_trimap_and_only_there(
     task: str, role: str, percent: float | None
 ) -> None:
-    told = {"kind": "job", "job": "j", "task": task, "role": role, "trimap_band_percent": percent}
-    with pytest.raises(ValidationError):
+    outputs = outputs_of(cast("Task", task), cast("Role", role))
+    told = {"kind": "job", "job": "j", "task": task, "role": role, "outputs": outputs}
+    with pytest.raises(ValidationError, match="band"):
+        to_worker.validate_json(json.dumps({**told, "trimap_band_percent": percent}))
+
+
+@pytest.mark.parametrize("outputs", [(), ("result", "alpha"), ("alpha",), ("../result",)])
+def test_a_job_has_the_outputs_of_its_task_and_no_others(outputs: tuple[str, ...]) -> None:
+    told = {"kind": "job", "job": "j", "task": "inpaint", "role": "mask", "outputs": outputs}
+    with pytest.raises(ValidationError, match="outputs"):
         to_worker.validate_json(json.dumps(told))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.supervisor import systemd
-from daemon.supervisor.systemd import READY, STOPPING, WATCHDOG, notify
+from daemon.supervisor.systemd import READY, STOPPING, WATCHDOG, StatusLine, notify
 
 
 @pytest.fixture
@@ -73,3 +73,21 @@ def test_a_service_manager_that_does_not_read_blocks_nothing(
             while True:
                 flood.sendto(b"x", "notify")
     notify(WATCHDOG)
+
+
+def test_a_status_is_told_when_it_changes_and_not_for_every_picture(
+    manager: socket.socket,
+) -> None:
+    now = 0.0
+    status = StatusLine(lambda: now)
+    status.show("1 done")
+    status.show("1 done")
+    status.show("2 done")  # too soon
+    now = 1.0
+    status.show("3 done")
+    now = 2.0
+    status.show("3 done")
+    assert [manager.recv(1000) for _ in range(2)] == [b"STATUS=1 done", b"STATUS=3 done"]
+    manager.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        manager.recv(1000)

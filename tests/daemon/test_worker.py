@@ -1,8 +1,9 @@
-"""The worker as a real process, over its pipes: one message a line, each way."""
+"""The worker as a real process: messages and open files over its socket, answers over its pipe."""
 
 import json
 import os
 import queue
+import resource
 import signal
 import subprocess
 import sys
@@ -20,27 +21,34 @@ import torch
 from driver import PATIENCE_S, REPOSITORY
 from PIL import Image
 
-from daemon.worker import main
-from daemon.worker.protocol import Done, Hello, Job, Orders, Problem, from_worker, line
+from daemon.worker import channel
+from daemon.worker.foreground import estimate_foreground
+from daemon.worker.protocol import Done, Hello, Job, Orders, Problem, from_worker, outputs_of
 from daemon.worker.trimaps import draw_trimap
 
 PHOTO = np.asarray(samples.photo())
 HOLE = samples.hole()
 BANDS = samples.bands()
+MAX_FILE_BYTES = 1_000_000
+# Enough for torch and a small picture.
+MEMORY_LIMIT_BYTES = 800_000_000
+EARLY = Job(job="early", task="inpaint", role="mask", outputs=("result",))
 
 
 class WorkerProcess:
     """A worker as the supervisor sees it."""
 
-    def __init__(self, work: Path, orders: Orders | bytes) -> None:
+    def __init__(self, work: Path, first: Orders | Job) -> None:
         self.work = work
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "daemon.worker.main", str(work)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        )
+        self.ear, theirs = channel.connect()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "daemon.worker.main"],
+                stdin=theirs.fileno(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            )
         self.errors: list[bytes] = []
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._readers = [
@@ -49,7 +57,7 @@ class WorkerProcess:
         ]
         for reader in self._readers:
             reader.start()
-        self.send(orders)
+        channel.send(self.ear, first)
 
     def _read(self) -> None:
         assert self.process.stdout
@@ -60,11 +68,6 @@ class WorkerProcess:
     def _read_errors(self) -> None:
         assert self.process.stderr
         self.errors.extend(self.process.stderr)
-
-    def send(self, message: Orders | Job | bytes) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(message if isinstance(message, bytes) else line(message))
-        self.process.stdin.flush()
 
     def hear(self) -> Hello | Done | Problem:
         """The next message; every line that comes must be one."""
@@ -83,16 +86,31 @@ class WorkerProcess:
         job: str = "job",
     ) -> Done | Problem:
         """Put a pair into a job's folder and have it done."""
-        self.begin(picture, companion, role, job)
+        self.begin(picture, companion, role, job=job)
         heard = self.hear()
         assert not isinstance(heard, Hello)
         return heard
 
     def begin(
-        self, picture: bytes, companion: bytes, role: Literal["mask", "trimap"], job: str
+        self,
+        picture: bytes,
+        companion: bytes,
+        role: Literal["mask", "trimap"] = "mask",
+        band: float | None = None,
+        job: str = "job",
     ) -> None:
         self.lay(picture, companion, job)
-        self.send(Job(job=job, task="inpaint" if role == "mask" else "matting", role=role))
+        task: Literal["inpaint", "matting"] = (
+            "inpaint" if role == "mask" and not band else "matting"
+        )
+        order = Job(
+            job=job,
+            task=task,
+            role=role,
+            outputs=outputs_of(task, role),
+            trimap_band_percent=band,
+        )
+        self.send(order, self.files(order))
 
     def lay(self, picture: bytes, companion: bytes, job: str) -> None:
         for name in ("in", "out"):
@@ -100,13 +118,27 @@ class WorkerProcess:
         (self.work / job / "in" / "picture").write_bytes(picture)
         (self.work / job / "in" / "companion").write_bytes(companion)
 
+    def files(self, order: Job) -> list[int]:
+        """Descriptors as the supervisor opens them."""
+        folder = self.work / order.job
+        inputs = [os.open(folder / "in" / name, os.O_RDONLY) for name in ("picture", "companion")]
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+        return inputs + [os.open(folder / "out" / name, flags, 0o600) for name in order.outputs]
+
+    def send(self, order: Job, descriptors: list[int]) -> None:
+        """Send a job with these descriptors, which are closed here."""
+        try:
+            channel.send(self.ear, order, descriptors)
+        finally:
+            for fd in descriptors:
+                os.close(fd)
+
     def result(self, held: str, job: str = "job") -> samples.Pixels:
         return samples.decoded_png((self.work / job / "out" / held).read_bytes())
 
     def end(self) -> int:
-        assert self.process.stdin
-        self.process.stdin.close()
-        status = self.process.wait(timeout=PATIENCE_S)
+        self.ear.close()
+        status: int = self.process.wait(timeout=PATIENCE_S)
         for reader in self._readers:
             reader.join(timeout=PATIENCE_S)
         assert self.process.stdout
@@ -123,13 +155,18 @@ def orders(**models: Path) -> Orders:
             "threads": 1,
             "models": {task: str(path) for task, path in models.items()},
             "max_pixels": samples.MAX_PIXELS,
+            "max_file_bytes": MAX_FILE_BYTES,
             "output_format": "png",
             "jpeg_quality": 95,
+            "confine": "auto",
+            "keep_out": (),
+            "compile_first": "matting" in models,
+            "memory_limit_bytes": None,
         }
     )
 
 
-Start = Callable[[Orders | bytes], WorkerProcess]
+Start = Callable[[Orders | Job], WorkerProcess]
 
 
 @pytest.fixture
@@ -137,7 +174,7 @@ def begin(tmp_path: Path) -> Iterator[Start]:
     """Starts workers that are gone when the test is."""
     started: list[WorkerProcess] = []
 
-    def start(given: Orders | bytes) -> WorkerProcess:
+    def start(given: Orders | Job) -> WorkerProcess:
         started.append(WorkerProcess(tmp_path, given))
         return started[-1]
 
@@ -194,8 +231,7 @@ def test_trimap_job_leaves_alpha_and_cutout_in_out(shared: WorkerProcess) -> Non
 
 
 def test_mask_that_becomes_a_trimap_leaves_the_trimap_in_out_too(shared: WorkerProcess) -> None:
-    shared.lay(png(PHOTO), png(HOLE), "job")
-    shared.send(Job(job="job", task="matting", role="mask", trimap_band_percent=5))
+    shared.begin(png(PHOTO), png(HOLE), band=5)
     done = shared.hear()
     assert isinstance(done, Done)
     assert [(o.held, o.suffix) for o in done.outputs] == [
@@ -218,8 +254,7 @@ def test_mask_that_becomes_a_trimap_leaves_the_trimap_in_out_too(shared: WorkerP
 def test_mask_without_an_edge_becomes_no_trimap(
     shared: WorkerProcess, value: int, shade: str
 ) -> None:
-    shared.lay(png(PHOTO), png(np.full_like(HOLE, value)), "job")
-    shared.send(Job(job="job", task="matting", role="mask", trimap_band_percent=5))
+    shared.begin(png(PHOTO), png(np.full_like(HOLE, value)), band=5)
     problem = shared.hear()
     assert isinstance(problem, Problem)
     assert (problem.reason, problem.facts) == ("mask_without_edge", {"shade": shade})
@@ -269,27 +304,53 @@ def test_refused_pair_is_a_problem_and_the_worker_goes_on(
     assert isinstance(shared.do(png(PHOTO), png(HOLE)), Done)
 
 
-def test_pair_that_vanished_is_a_problem(shared: WorkerProcess) -> None:
-    shared.send(Job(job="nowhere", task="inpaint", role="mask"))
-    problem = shared.hear()
-    assert isinstance(problem, Problem)
-    assert (problem.job, problem.reason) == ("nowhere", "vanished")
-
-
-def test_out_folder_that_is_gone_is_a_problem_and_the_worker_goes_on(
+def test_file_of_more_bytes_than_allowed_is_refused_before_it_is_read(
     shared: WorkerProcess,
 ) -> None:
-    (shared.work / "half" / "out").mkdir(parents=True)
-    (shared.work / "half" / "out" / "result").mkdir()
-    problem = shared.do(png(PHOTO), png(HOLE), job="half")
+    large = png(PHOTO) + bytes(MAX_FILE_BYTES)
+    for picture, companion, role in ((large, png(HOLE), "picture"), (png(PHOTO), large, "mask")):
+        problem = shared.do(picture, companion)
+        assert isinstance(problem, Problem)
+        facts = {"role": role, "bytes": len(large), "max_bytes": MAX_FILE_BYTES}
+        assert (problem.reason, problem.facts) == ("too_many_bytes", facts)
+
+
+def test_disk_that_is_full_is_a_problem_and_the_worker_goes_on(shared: WorkerProcess) -> None:
+    shared.lay(png(PHOTO), png(HOLE), "full")
+    order = Job(job="full", task="inpaint", role="mask", outputs=("result",))
+    (shared.work / "full" / "out" / "result").symlink_to("/dev/full")
+    shared.send(order, shared.files(order))
+    problem = shared.hear()
     assert isinstance(problem, Problem)
-    assert problem.reason == "io_error"
+    assert problem.reason == "disk_full"
     assert isinstance(shared.do(png(PHOTO), png(HOLE)), Done)
+
+
+def test_job_whose_files_did_not_all_arrive_is_the_worlds_fault(shared: WorkerProcess) -> None:
+    shared.lay(png(PHOTO), png(HOLE), "job")
+    order = Job(job="job", task="inpaint", role="mask", outputs=("result",))
+    first, *others = shared.files(order)
+    for fd in others:
+        os.close(fd)
+    shared.send(order, [first])
+    problem = shared.hear()
+    assert isinstance(problem, Problem)
+    assert problem.reason == "too_many_open_files"
+    assert isinstance(shared.do(png(PHOTO), png(HOLE)), Done)
+
+
+def test_no_job_leaves_a_file_open(shared: WorkerProcess) -> None:
+    open_files = Path(f"/proc/{shared.process.pid}/fd")
+    shared.do(png(PHOTO), png(HOLE))
+    before = len(list(open_files.iterdir()))
+    shared.do(png(PHOTO), png(HOLE)[:-20])
+    shared.do(png(PHOTO), png(BANDS), "trimap")
+    assert len(list(open_files.iterdir())) == before
 
 
 def test_worker_does_jobs_in_the_order_given(shared: WorkerProcess) -> None:
     for job in ("first", "second", "third"):
-        shared.begin(png(PHOTO), png(HOLE), "mask", job)
+        shared.begin(png(PHOTO), png(HOLE), job=job)
     heard = [shared.hear() for _ in range(3)]
     assert [message.job for message in heard if isinstance(message, Done)] == [
         "first",
@@ -329,17 +390,17 @@ def test_model_that_will_not_do_is_told_and_the_worker_ends(begin: Start, tmp_pa
 def test_worker_ends_in_mid_job_when_the_supervisor_is_gone(begin: Start, tmp_path: Path) -> None:
     worker = begin(orders(inpaint=slow_model(tmp_path)))
     assert isinstance(worker.hear(), Hello)
-    worker.begin(png(slow_picture()), png(HOLE), "mask", "job")
+    worker.begin(png(slow_picture()), png(HOLE))
     time.sleep(0.5)
     start = time.monotonic()
     assert worker.end() == 0
     assert time.monotonic() - start < 10
     worker.hear_nothing_more()
-    assert not list((worker.work / "job" / "out").iterdir())
+    assert (worker.work / "job" / "out" / "result").read_bytes() == b""
 
 
 def test_ctrl_c_is_for_the_supervisor_alone(shared: WorkerProcess) -> None:
-    shared.begin(png(slow_picture()), png(HOLE), "mask", "slow")
+    shared.begin(png(slow_picture()), png(HOLE), job="slow")
     shared.process.send_signal(signal.SIGINT)
     assert isinstance(shared.hear(), Done)
     shared.process.send_signal(signal.SIGINT)
@@ -347,9 +408,65 @@ def test_ctrl_c_is_for_the_supervisor_alone(shared: WorkerProcess) -> None:
 
 
 def test_first_message_that_is_no_orders_ends_the_worker(begin: Start) -> None:
-    worker = begin(line(Job(job="early", task="inpaint", role="mask")))
+    worker = begin(EARLY)
     worker.hear_nothing_more()
     assert worker.process.wait(timeout=PATIENCE_S) == 1
+
+
+def test_worker_ends_while_it_compiles_when_the_supervisor_is_gone(
+    begin: Start, tmp_path: Path, matting_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An empty cache: to fill it takes most of a minute.
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    worker = begin(orders(matting=matting_model))
+    deadline = time.monotonic() + PATIENCE_S
+    while not (tmp_path / "cache").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    children = Path(f"/proc/{worker.process.pid}/task/{worker.process.pid}/children")
+    (compiler,) = children.read_text().split()
+    start = time.monotonic()
+    assert worker.end() == 0
+    assert time.monotonic() - start < 5
+    assert not Path(f"/proc/{compiler}").exists()
+
+
+def test_worker_whose_compiled_code_can_not_be_kept_tells_so_and_ends(
+    begin: Start, tmp_path: Path, matting_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    worker = begin(orders(matting=matting_model))
+    resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE, (0, 0))  # as a full disk
+    problem = worker.hear()
+    assert isinstance(problem, Problem)
+    assert (problem.job, problem.reason) == (None, "worker_will_not_start")
+    assert "can't be compiled and kept" in str(problem.facts["detail"])
+    assert worker.process.wait(timeout=PATIENCE_S) == 1
+
+
+def test_worker_dies_before_the_supervisor_when_memory_runs_out_and_leaves_no_core(
+    shared: WorkerProcess,
+) -> None:
+    about = Path(f"/proc/{shared.process.pid}")
+    assert (about / "oom_score_adj").read_text() == "1000\n"
+    (core,) = [text for text in (about / "limits").read_text().splitlines() if "core" in text]
+    assert core.split()[4:6] == ["0", "0"]
+
+
+def test_picture_that_needs_more_memory_than_allowed_is_a_problem_and_the_worker_goes_on(
+    begin: Start, inpaint_model: Path
+) -> None:
+    given = orders(inpaint=inpaint_model).model_copy(
+        update={"memory_limit_bytes": MEMORY_LIMIT_BYTES, "max_pixels": 10**9}
+    )
+    worker = begin(given)
+    assert isinstance(worker.hear(), Hello)
+    bomb = png(np.zeros((20_000, 20_000), np.uint8))
+    problem = worker.do(bomb, bomb)
+    assert isinstance(problem, Problem)
+    assert problem.reason == "out_of_memory"
+    assert isinstance(worker.do(png(PHOTO), png(HOLE)), Done)
+    assert worker.end() == 0
 
 
 # -- What libraries print --------------------------------------------------------------------------
@@ -416,4 +533,4 @@ def slow_model(folder: Path) -> Path:
 
 def test_cutout_of_a_single_pixel_keeps_its_colour() -> None:
     pixel = np.array([[[1, 2, 3]]], np.uint8)
-    assert (main._estimate_foreground(pixel, np.array([[100]], np.uint8)) == pixel).all()
+    assert (estimate_foreground(pixel, np.array([[100]], np.uint8)) == pixel).all()

@@ -36,6 +36,37 @@ class InvertHoles(torch.nn.Module):
         return torch.where(mask > 0, 255 - image, image)
 
 
+class PaintHoles(torch.nn.Module):
+    """Paints each hole in one grey."""
+
+    def __init__(self, grey: int) -> None:
+        super().__init__()
+        self.grey = grey
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.where(mask > 0, torch.full_like(image, self.grey), image)
+
+
+class Lies(torch.nn.Module):
+    """Does not give what the contract says, from pictures of a height on."""
+
+    def __init__(self, what: str, height: int) -> None:
+        super().__init__()
+        self.what = what
+        self.height = height
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        if image.shape[2] < self.height:
+            return image
+        if self.what == "floats":
+            return image.float()
+        if self.what == "channels":
+            return mask
+        if self.what == "batch":
+            return torch.cat([image, image])
+        return image[:, :, 1:]
+
+
 class HalfAlpha(torch.nn.Module):
     """Gives the unknown band an alpha of 100."""
 
@@ -59,6 +90,16 @@ class Raises(torch.nn.Module):
 def write_inpaint(path: Path, **manifest: object) -> Path:
     """An inpainting artifact."""
     return _write(InvertHoles(SLOW_ROUNDS), path, {"task": "inpaint", **manifest})
+
+
+def write_painting(path: Path, grey: int, **manifest: object) -> Path:
+    """An inpainting artifact that paints holes grey."""
+    return _write(PaintHoles(grey), path, {"task": "inpaint", **manifest})
+
+
+def write_lying(path: Path, what: str, height: int = 0) -> Path:
+    """An inpainting artifact whose output is wrong in shape or kind."""
+    return _write(Lies(what, height), path, {"task": "inpaint"})
 
 
 def write_matting(path: Path, **manifest: object) -> Path:

@@ -1,0 +1,63 @@
+"""Whether the queue holds: because of what, and when it is tried again.
+
+The world's troubles (a full disk, a mount that is gone) hold it. It is tried again after one
+second, then after two, four and so on, at least once a minute, for as long as it takes.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from daemon.events import Event
+from daemon.reasons import Trouble
+
+log = structlog.get_logger()
+
+FIRST_HOLD_S: Final = 1.0
+LONGEST_HOLD_S: Final = 60.0
+
+
+class Hold:
+    """`trouble` is None while the queue runs. `clock` is monotonic, in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._pause_s = 0.0
+        self.trouble: Trouble | None = None
+        self.times = 0
+        self.until = float("inf")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the queue holds."""
+        return self.trouble is not None
+
+    @property
+    def forbids(self) -> bool:
+        """Whether it holds and is not to be tried yet."""
+        return self.is_on and self._clock() < self.until
+
+    def begin(self, trouble: Trouble) -> None:
+        """Hold, or hold for longer; logged when the reason is another one than before."""
+        if self.trouble is None or self.trouble.reason != trouble.reason:
+            log.error(
+                Event.QUEUE_HELD,
+                reason=trouble.reason.key,
+                says=trouble.sentence,
+                advice=trouble.advice,
+            )
+        self._pause_s = min(2 * self._pause_s, LONGEST_HOLD_S) if self.is_on else FIRST_HOLD_S
+        self.times = self.times + 1 if self.is_on else 1
+        self.trouble = trouble
+        self.postpone()
+
+    def postpone(self) -> None:
+        """Do not try again before the pause is over."""
+        self.until = self._clock() + self._pause_s
+
+    def end(self) -> None:
+        """Go on, if it held."""
+        if self.trouble is not None:
+            log.info(Event.QUEUE_RESUMED, after=self.trouble.reason.key)
+        self.trouble, self.times, self.until = None, 0, float("inf")

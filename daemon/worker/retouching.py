@@ -1,0 +1,160 @@
+"""The work itself: one job after the other, from the files of a pair to the files of its result.
+
+Importing this brings in all that decodes and computes, so a worker confines itself before.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from daemon.reasons import Trouble
+from daemon.worker import companions, limits, pictures, trimaps
+from daemon.worker.companions import Companion, Subject
+from daemon.worker.confinement import Confinement
+from daemon.worker.foreground import compile_it, estimate_foreground
+from daemon.worker.inference import Network, all_devices, set_threads
+from daemon.worker.pictures import Picture
+from daemon.worker.protocol import Done, Hello, Job, Model, Orders, Produced
+
+
+@dataclass(frozen=True)
+class Files:
+    """A job's files: picture and companion to read; for each output, by name, an empty one."""
+
+    picture: BinaryIO
+    companion: BinaryIO
+    outputs: Mapping[str, BinaryIO]
+
+
+@contextlib.contextmanager
+def opened(job: Job, descriptors: Sequence[int]) -> Iterator[Files]:
+    """A job's files, from what came with it. They are written out, and closed, at the end.
+
+    Raises `Trouble` where some did not arrive, `OSError` where what was written can't be kept.
+    """
+    with contextlib.ExitStack() as stack:
+        for fd in descriptors:
+            stack.callback(os.close, fd)
+        if len(descriptors) != 2 + len(job.outputs):
+            raise Trouble("too_many_open_files", path="the worker")
+        inputs = [stack.enter_context(os.fdopen(fd, "rb", closefd=False)) for fd in descriptors[:2]]
+        outputs = {
+            name: stack.enter_context(os.fdopen(fd, "r+b", closefd=False))
+            for name, fd in zip(job.outputs, descriptors[2:], strict=True)
+        }
+        yield Files(inputs[0], inputs[1], outputs)
+
+
+class Worker:
+    """Does jobs, one after the other, with the networks of its orders."""
+
+    def __init__(self, orders: Orders, confinement: Confinement) -> None:
+        """Load the networks. Raises `ArtifactError`."""
+        set_threads(orders.threads)
+        self._orders = orders
+        self._confinement = confinement
+        self.device = all_devices()[0] if orders.device == "auto" else orders.device
+        if self.device == "cpu" and orders.memory_limit_bytes is not None:
+            limits.limit_memory(orders.memory_limit_bytes)
+        self.networks = {
+            task: Network(Path(path), task, self.device) for task, path in orders.models.items()
+        }
+        if "matting" in self.networks:
+            compile_it()
+
+    def do(self, job: Job, files: Files) -> Done:
+        """Do one job; its outputs are written when this returns. Raises `Trouble`, `OSError`."""
+        seconds: dict[str, float] = {}
+        network = self.networks[job.task]
+        with _timed(seconds, "read"):
+            data = self._read(files.picture, "picture")
+            picture = pictures.read_picture(data, self._orders.max_pixels)
+            del data
+            companion = self._companion(job, files, picture)
+        network.require_memory(*picture.size)
+        outputs = []
+        if isinstance(companion, Subject):
+            assert job.trimap_band_percent is not None  # noqa: S101 - the message's own promise
+            with _timed(seconds, "trimap"):
+                companion = trimaps.trimap_from(companion, job.trimap_band_percent)
+                pictures.write_plane(companion.values, files.outputs["trimap"])
+            outputs.append(Produced(held="trimap", suffix=".trimap.png"))
+        with _timed(seconds, "network"):
+            result = network.run(picture.rgb(), companion.values)
+        if job.task == "inpaint":
+            with _timed(seconds, "write"):
+                suffix, notes = pictures.write_retouched(
+                    picture,
+                    result,
+                    companion.values,
+                    files.outputs["result"],
+                    self._orders.output_format,
+                    self._orders.jpeg_quality,
+                )
+            outputs.append(Produced(held="result", suffix=suffix))
+        else:
+            notes = ()
+            with _timed(seconds, "foreground"):
+                foreground = estimate_foreground(picture.rgb(), result)
+            with _timed(seconds, "write"):
+                pictures.write_cutout(picture, foreground, result, files.outputs["cutout"])
+                pictures.write_plane(result, files.outputs["alpha"])
+            outputs += [
+                Produced(held="cutout", suffix=".cutout.png"),
+                Produced(held="alpha", suffix=".alpha.png"),
+            ]
+        return Done(
+            job=job.job,
+            outputs=tuple(outputs),
+            picture=picture.read,
+            companion=companion.read,
+            seconds=seconds,
+            notes=(*picture.notes, *companion.notes, *notes),
+        )
+
+    def hello(self) -> Hello:
+        """What this worker runs on and with."""
+        return Hello(
+            device=self.device,
+            devices=all_devices(),
+            torch_version=sys.modules["torch"].__version__,
+            confinement=self._confinement.holds,
+            unconfined=self._confinement.lacks,
+            models={
+                task: Model(
+                    path=str(network.path),
+                    sha256=network.sha256,
+                    **network.manifest.model_dump(include=set(Model.model_fields) - {"path"}),
+                )
+                for task, network in self.networks.items()
+            },
+        )
+
+    def _companion(self, job: Job, files: Files, picture: Picture) -> Companion | Subject:
+        data = self._read(files.companion, job.role)
+        limit = self._orders.max_pixels
+        if job.role == "trimap":
+            return companions.read_trimap(data, picture, limit)
+        if job.task == "inpaint":
+            return companions.read_mask(data, picture, limit)
+        return companions.read_subject(data, picture, limit)
+
+    def _read(self, file: BinaryIO, role: str) -> bytes:
+        """A file's content; one that is too large is refused before it takes any memory."""
+        size = os.fstat(file.fileno()).st_size
+        if size > self._orders.max_file_bytes:
+            limit = self._orders.max_file_bytes
+            raise Trouble("too_many_bytes", role=role, bytes=size, max_bytes=limit)
+        return file.read(size)
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[step] = round(time.perf_counter() - start, 4)

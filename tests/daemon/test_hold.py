@@ -1,0 +1,67 @@
+"""The queue holds for the world, tries again ever more slowly, and says so once."""
+
+import pytest
+import structlog
+
+from daemon.reasons import Trouble
+from daemon.supervisor.hold import LONGEST_HOLD_S, Hold
+
+FULL = Trouble("disk_full", path="/outbox")
+GONE = Trouble("folder_missing", path="/outbox")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_a_queue_that_runs_is_not_on_hold(clock: Clock) -> None:
+    hold = Hold(clock)
+    assert not hold.is_on
+    assert not hold.forbids
+    assert hold.until == float("inf")
+
+
+def test_it_is_tried_after_one_second_then_ever_later_but_once_a_minute(clock: Clock) -> None:
+    hold = Hold(clock)
+    pauses = []
+    for _ in range(10):
+        hold.begin(FULL)
+        assert hold.forbids
+        pauses.append(hold.until - clock.now)
+        clock.now = hold.until
+        assert not hold.forbids
+    assert pauses == [1, 2, 4, 8, 16, 32, LONGEST_HOLD_S, LONGEST_HOLD_S, 60, 60]
+    assert hold.times == 10
+
+
+def test_a_reason_is_logged_once_for_as_long_as_it_lasts(clock: Clock) -> None:
+    hold = Hold(clock)
+    with structlog.testing.capture_logs() as logs:
+        for trouble in (FULL, FULL, FULL, GONE, GONE):
+            hold.begin(trouble)
+        hold.end()
+        hold.end()
+    said = [(line["event"], line.get("reason", line.get("after"))) for line in logs]
+    assert said == [
+        ("queue_held", "disk_full"),
+        ("queue_held", "folder_missing"),
+        ("queue_resumed", "folder_missing"),
+    ]
+
+
+def test_the_next_hold_begins_anew(clock: Clock) -> None:
+    hold = Hold(clock)
+    for _ in range(5):
+        hold.begin(FULL)
+    hold.end()
+    hold.begin(FULL)
+    assert (hold.until - clock.now, hold.times) == (1, 1)
