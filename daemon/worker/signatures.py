@@ -6,6 +6,7 @@ for here.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from daemon.reasons import Trouble
@@ -36,8 +37,9 @@ _FOREIGN: Final = (
 )
 _HEAD_BYTES: Final = 64
 
-# The next marker of a JPEG that is neither a stuffed byte nor a restart (ITU-T T.81, B.1.1.2).
-_JPEG_MARKER: Final = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+# The next marker of a JPEG that is neither a stuffed byte nor a restart (ITU-T T.81, B.1.1.2). Fill
+# bytes may stand before it; were they in the pattern, a file full of them would take hours.
+_JPEG_MARKER: Final = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _JPEG_WITHOUT_LENGTH: Final = b"\x01\xd8"
 _JPEG_END: Final = b"\xd9"
 
@@ -120,16 +122,21 @@ def _looks_like(head: bytes) -> str:
     return "something else"
 
 
-def _jpeg_ends(data: bytes) -> bool:
-    """Whether the first picture's end marker is there; other things may follow it."""
+def jpeg_markers(data: bytes) -> Iterator[bytes]:
+    """The markers of a JPEG's first picture, in order, its end marker too if that is there."""
     at = 2
     while found := _JPEG_MARKER.search(data, at):
+        yield found[1]
         at = found.end()
         if found[1] == _JPEG_END:
-            return True
+            return
         if found[1] not in _JPEG_WITHOUT_LENGTH:
             at += int.from_bytes(data[at : at + 2], "big")
-    return False
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Whether the first picture's end marker is there; other things may follow it."""
+    return _JPEG_END in jpeg_markers(data)
 
 
 def _png_ends(data: bytes) -> bool:
@@ -138,20 +145,18 @@ def _png_ends(data: bytes) -> bool:
 
 def _webp_ends(data: bytes) -> bool:
     size = 8 + int.from_bytes(data[4:8], "little")
-    chunks = _webp_chunks(data[:size])
-    is_long_enough = bool(chunks) and chunks[-1][2] + 1 >= size  # a last byte may be padding
+    end = max((end for _, _, end in _webp_chunks(data[:size])), default=0)
+    is_long_enough = end > 0 and end + 1 >= size  # a last byte may be padding
     return is_long_enough and not has_unwritten_blocks(data)
 
 
-def _webp_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
+def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Name, start and end of each chunk that is there in full."""
-    chunks = []
     at = 12
     while at + 8 <= len(data):
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         end = at + 8 + size
         if end > len(data) or not data[at : at + 4].strip(b"\0"):
             break
-        chunks.append((data[at : at + 4], at + 8, end))
+        yield data[at : at + 4], at + 8, end
         at = end + size % 2
-    return chunks
