@@ -5,7 +5,10 @@ the scan finds everything all the same, a little later. The handler enqueues not
 no file: it sets one flag, so a burst of a thousand events is one hint.
 """
 
+import sys
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +24,11 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
+
+# watchdog follows the tree by `os.walk`, which calls itself for each level before Python 3.12. No
+# path is longer than 4,096 bytes (PATH_MAX), so none has more levels than half of that; the rest
+# is for who calls. An inbox too deep would otherwise end the daemon, or make its watcher deaf.
+_CALLS_IN_THE_DEEPEST_TREE: Final = 4096 // 2 + 1000
 
 # Only what can make a file ready. Not opened or closed without writing: every scan opens the
 # folders, and a watcher that hears itself never sleeps.
@@ -50,6 +58,9 @@ class Hints:
 
     def start(self) -> None:
         """Begin to watch. Raises `OSError` where the kernel gives no (more) watches."""
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _CALLS_IN_THE_DEEPEST_TREE))
+        # Of folders that are renamed while it looks: nothing that concerns a reader of the log.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
         self._observer.schedule(
             _Handler(self._wake), str(self._inbox), recursive=True, event_filter=_TELLING_EVENTS
         )
@@ -62,7 +73,9 @@ class Hints:
     def stop(self) -> None:
         """Stop watching; harmless if it never began."""
         if self._observer.is_alive():
-            self._observer.stop()
+            # Folders renamed while it looked may have left its books wrong: it forgets them all.
+            with suppress(KeyError, OSError):
+                self._observer.stop()
             self._observer.join(timeout=5)
 
 

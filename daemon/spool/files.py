@@ -9,12 +9,14 @@ import ctypes
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedRandom, BufferedReader
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -25,6 +27,7 @@ from daemon.places import Place, naming
 log = structlog.get_logger()
 
 _RENAME_NOREPLACE: Final = 1
+_RENAME_EXCHANGE: Final = 2
 # What a kernel or a file system answers that has no rename without replacing.
 _NO_NOREPLACE: Final = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 _NO_HARD_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
@@ -112,25 +115,25 @@ def write_durably(place: Place, content: bytes, ownership: Ownership = PRIVATE) 
     sync_folder(place.parent)
 
 
-def publish(source: Place, target: Place, tag: str, ownership: Ownership, *, replace: bool) -> None:
+def publish(
+    source: Place, target: Place, tag: str, ownership: Ownership, *, replaces: str | None = None
+) -> None:
     """Copy a finished output to its place: hidden until it is whole, synced and owned.
 
-    `tag` makes the temporary's name unique to the job. With `replace`, an existing target (an
-    earlier try's) is replaced; else `FileExistsError` is raised and it stays. The folder itself is
-    synced by the caller, once for all outputs.
+    `tag` makes the temporary's name unique to the job. A file that is there stays, and
+    `FileExistsError` is raised, but for one whose content has the SHA-256 `replaces`: an earlier
+    try's output is replaced. The folder itself is synced by the caller, once for all outputs.
     """
     temporary = target.beside(f".retouchd-{tag}")
     with reading(source) as original, _created(temporary) as file:
         shutil.copyfileobj(original, file, _CHUNK_BYTES)
         _finish(file, temporary, ownership)
-    if replace:
-        _replace(temporary, target)
-        return
     try:
         rename(temporary, target)
     except FileExistsError:
-        remove_file(temporary)
-        raise
+        if replaces is None or not _replace_only(temporary, target, replaces):
+            remove_file(temporary)
+            raise
 
 
 def make_folders(folder: Place, ownership: Ownership) -> Place:
@@ -145,16 +148,16 @@ def make_folders(folder: Place, ownership: Ownership) -> Place:
             with place.reached() as (fd, name):
                 os.mkdir(name, _UNFINISHED_MODE, dir_fd=fd)
         except FileExistsError:
-            if _is_unfinished(place, ownership):
-                own_folder(place, ownership)
+            if _looks_unfinished(place, ownership):
+                _own_new_folder(place, ownership)
         else:
-            own_folder(place, ownership)
+            _own_new_folder(place, ownership)
             sync_folder(above)
         above = place
     return folder
 
 
-def _is_unfinished(place: Place, ownership: Ownership) -> bool:
+def _looks_unfinished(place: Place, ownership: Ownership) -> bool:
     """Whether a crash came between the making of a folder and the setting of its mode.
 
     Raises `NotADirectoryError` where it is none.
@@ -163,9 +166,27 @@ def _is_unfinished(place: Place, ownership: Ownership) -> bool:
     if about is None or not stat.S_ISDIR(about.st_mode):
         code = errno.ENOTDIR
         raise NotADirectoryError(code, os.strerror(code), str(place))
-    if ownership.folder_mode == _UNFINISHED_MODE or about.st_uid != os.geteuid():
-        return False
-    return stat.S_IMODE(about.st_mode) == _UNFINISHED_MODE and not place.listing()
+    # A new folder inherits set-group-ID from the one above it.
+    mode = stat.S_IMODE(about.st_mode) & ~stat.S_ISGID
+    return mode == _UNFINISHED_MODE != ownership.folder_mode
+
+
+def _own_new_folder(place: Place, ownership: Ownership) -> None:
+    """Set owner and mode of a folder that is ours and empty; another that took its place stays."""
+    with place.listable() as fd, naming(place):
+        if os.fstat(fd).st_uid == os.geteuid() and not os.listdir(fd):
+            _own(fd, place, ownership, ownership.folder_mode)
+
+
+def make_root(path: Path, ownership: Ownership) -> None:
+    """Make a folder of a spool, with mode and owner from the moment on that it has its name."""
+    root = Place(path.parent, path.name)
+    hidden = root.beside(f".retouchd-{path.name}")
+    with hidden.reached() as (fd, name), suppress(FileExistsError):  # a crash left it
+        os.mkdir(name, _UNFINISHED_MODE, dir_fd=fd)
+    own_folder(hidden, ownership)
+    rename(hidden, root)
+    sync_folder(root.parent)
 
 
 def require_private(place: Place) -> None:
@@ -205,13 +226,21 @@ def remove_folder(folder: Place) -> None:
 
 
 def probe_rename(source: Place, target: Place) -> None:
-    """Raise the `OSError` that a claim by rename from one folder to the other would meet."""
-    probe = source / f".retouchd-probe-{os.getpid()}"
-    moved = target / f".retouchd-probed-{os.getpid()}"
+    """Raise the `OSError` that a claim by rename from one folder to the other would meet.
+
+    What a crash leaves of it, the next probe takes away: its names are always the same.
+    """
+    probe, moved = source / ".retouchd-probe", target / ".retouchd-probed"
+    if probe.is_folder() or moved.is_folder():  # somebody else made it; no crash of ours did
+        tag = secrets.token_hex(8)
+        probe, moved = probe.beside(f"{probe.name}-{tag}"), moved.beside(f"{moved.name}-{tag}")
+    remove_file(moved)
     with _created(probe):
         pass
     try:
         rename(probe, moved)
+    except (FileExistsError, FileNotFoundError):
+        return  # another probe at this moment, and it got there
     finally:
         remove_file(probe)
         remove_file(moved)
@@ -228,11 +257,20 @@ def open_regular(place: Place) -> int:
     """A descriptor of a regular file, for reading only. Raises `OSError` for whatever else."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with place.reached() as (fd, name):
+        # Looked at before too: opening a device may set something off, and a socket can't be.
+        _require_regular(os.stat(name, dir_fd=fd, follow_symlinks=False))
         file = os.open(name, flags, dir_fd=fd)
-        if not stat.S_ISREG(os.fstat(file).st_mode):
+        try:
+            _require_regular(os.fstat(file))
+        except OSError:
             os.close(file)
-            raise OSError(errno.ELOOP, "it is no regular file", str(place))
+            raise
         return file
+
+
+def _require_regular(about: os.stat_result) -> None:
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError(errno.ELOOP, "it is no regular file")
 
 
 def open_new(place: Place) -> int:
@@ -271,6 +309,36 @@ def _created(place: Place) -> Iterator[BufferedRandom]:
 def _replace(source: Place, target: Place) -> None:
     with source.reached() as (fd, name):  # both lie in one folder
         os.replace(name, target.name, src_dir_fd=fd, dst_dir_fd=fd)
+
+
+def _replace_only(source: Place, target: Place, sha256: str) -> bool:
+    """Replace a file with this content by another in its folder. False, with both as they were,
+    where the content is another: it may have become a user's since it was looked at."""
+    if not _exchange(source, target):
+        if sha256_of(target) != sha256:
+            return False
+        _replace(source, target)
+        return True
+    if sha256_of(source) == sha256:
+        remove_file(source)
+        return True
+    try:
+        _exchange(source, target)
+    except FileNotFoundError:  # ours has been taken away: what was there goes back all the same
+        rename(source, target)
+    return False
+
+
+def _exchange(one: Place, other: Place) -> bool:
+    """Let two files of one folder swap names in one step; False where that can't be had."""
+    first, second = os.fsencode(one.name), os.fsencode(other.name)
+    with one.reached() as (fd, _):
+        if _libc.renameat2(fd, first, fd, second, _RENAME_EXCHANGE) == 0:
+            return True
+        code = ctypes.get_errno()
+        if code in _NO_NOREPLACE:
+            return False
+        raise OSError(code, os.strerror(code), str(one), None, str(other))
 
 
 def _copy(source: Place, target: Place) -> None:

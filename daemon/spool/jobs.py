@@ -77,7 +77,7 @@ def claim_pair(spool: Spool, pair: Pair, trimap_band_percent: float | None = Non
         return save(spool, replace(record, state=State.WORK))  # S2: the pair is ours
     except (FileNotFoundError, NotADirectoryError):
         settle(spool, record)  # its owner took one of the two away just now
-        if not spool.work.is_dir():
+        if not spool.jobs.is_folder():
             raise
         return None
     except OSError:
@@ -94,7 +94,8 @@ def begin_attempt(spool: Spool, record: Record) -> Record:
 def tell(spool: Spool, record: Record, line: str, *, uncount: bool = False) -> Record:
     """Add a line to the job's story; with `uncount` the attempt was not the job's fault."""
     attempts = record.attempts - 1 if uncount else record.attempts
-    return save(spool, replace(record, attempts=attempts, story=(*record.story, line)))
+    story = (*record.story, line)
+    return save(spool, replace(record, attempts=attempts, told=attempts, story=story))
 
 
 def give_back(spool: Spool, record: Record) -> None:

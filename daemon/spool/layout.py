@@ -42,9 +42,17 @@ class Spool:
     originals: Literal["archive", "delete"]
     mounts: frozenset[Path]
 
+    @property
+    def jobs(self) -> Place:
+        """The work folder. Where it lies in the inbox, anyone may put a link in its place, so there
+        the way leads from the inbox on, and through no link."""
+        if self.work == self.inbox / HIDDEN_WORK:
+            return Place(self.inbox, HIDDEN_WORK)
+        return Place(self.work)
+
     def job(self, job: str) -> Place:
         """The folder of a job: `in/` holds the originals, `out/` what the worker writes."""
-        return Place(self.work, job)
+        return self.jobs / job
 
     def require_mounts(self) -> None:
         """Raise a `WORLD` trouble where a folder that was a mount point when opened no longer is.
@@ -69,8 +77,7 @@ def open_spool(settings: Settings) -> Spool:
         private = name == "work"
         if not path.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir(mode=0o700)
-            files.own_folder(Place(path), files.PRIVATE if private else ownership)
+            files.make_root(path, files.PRIVATE if private else ownership)
     return Spool(
         inbox=folders["inbox"],
         work=_work_beside(folders["inbox"], folders["work"]),
@@ -106,7 +113,9 @@ def locked(spool: Spool, wait_s: float = 0.0) -> Iterator[int]:
     The lock ends with the last process that holds the descriptor, so a new daemon can't begin
     while an old worker still writes. Raises `SpoolInUseError` when `wait_s` seconds did not help.
     """
-    fd = os.open(spool.work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    with (spool.jobs / "lock").reached() as (folder, name):
+        fd = os.open(name, flags, 0o600, dir_fd=folder)
     try:
         _lock(fd, spool.work, time.monotonic() + wait_s)
         yield fd

@@ -1,5 +1,6 @@
 """Names that nobody has taken: `cat.png`, then `cat.2.png`, one number for all of a job."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from itertools import count
@@ -49,7 +50,17 @@ def _numbers() -> Iterator[str]:
 def fitted(base: str, suffix: str) -> str:
     """`base + suffix`, the base shortened to what a file name may have in bytes."""
     room = files.MAX_NAME_BYTES - len(os.fsencode(suffix))
-    raw = os.fsencode(base)
-    if len(raw) <= room:
-        return base + suffix
-    return raw[:room].decode("utf-8", "ignore") + suffix
+    while len(os.fsencode(base)) > room:
+        base = base[:-1]  # a character, whole, or a byte that is none
+    return base + suffix
+
+
+def note_name(name: str) -> str:
+    """The name of the note that tells of a file: its own name and `.reason.txt`.
+
+    Long names that differ only at their ends have different notes all the same.
+    """
+    suffix = ".reason.txt"
+    if len(os.fsencode(name + suffix)) > files.MAX_NAME_BYTES:
+        suffix = f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}{suffix}"
+    return fitted(name, suffix)

@@ -7,7 +7,7 @@ from daemon.reasons import Trouble
 from daemon.spool import files
 from daemon.spool.layout import Spool
 from daemon.spool.numbers import free_number, free_targets
-from daemon.spool.putting_away import UNPLACEABLE, decide_to_fail
+from daemon.spool.putting_away import UNPLACEABLE, decide_to_fail, hidden_tag, remove_hidden
 from daemon.spool.record import Output, Record, State, made, save
 
 
@@ -32,16 +32,18 @@ def _publish_outputs(spool: Spool, record: Record) -> Record:
         files.make_folders(target.parent, spool.ownership)
         there = files.sha256_of(target) if target.is_there() else None
         if there == output.sha256:
-            continue  # published before a crash
+            # Published before a crash, which may have left what it replaced.
+            remove_hidden(spool, record, at)
+            continue
         if files.sha256_of(source) != output.sha256:
             return save(spool, replace(record, state=State.WORK))
         try:
             files.publish(
                 source,
                 target,
-                f"{record.job}-{at}",
+                hidden_tag(record, at),
                 spool.ownership,
-                replace=there is not None and there == output.replaces,
+                replaces=output.replaces,
             )
         except FileExistsError:
             # Somebody else's file has taken the name: ours gets the next.

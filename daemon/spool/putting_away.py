@@ -7,6 +7,7 @@ nothing is left in it that is not our own.
 import errno
 import os
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from daemon.places import Place
 from daemon.reasons import Report, Trouble, one_line
 from daemon.spool import files
 from daemon.spool.layout import Spool
-from daemon.spool.numbers import fitted, free_number, numbered
+from daemon.spool.numbers import free_number, note_name, numbered
 from daemon.spool.record import IN, RECORD, Original, Record, State, held, save
 
 # Below archive and failed: for files whose own path is taken there by a file, or is not allowed.
@@ -58,10 +59,12 @@ def fail_originals(spool: Spool, record: Record) -> None:
         if held(spool, record, original).is_there():
             record = _put_away(spool, spool.failed, record, original)
     _write_reason(spool, record, report)
-    for at, output in enumerate(record.outputs):  # what a crash in mid-publishing left hidden
-        left = Place(spool.outbox, output.target).beside(f".retouchd-{record.job}-{at}")
-        if left.is_there():
-            files.remove_file(left)
+    for at, output in enumerate(record.outputs):
+        remove_hidden(spool, record, at)
+        # Published before it turned out that the others have no place.
+        published = Place(spool.outbox, output.target)
+        if files.sha256_of(published) == output.sha256:
+            files.remove_file(published)
     _forget(spool, record)
 
 
@@ -127,8 +130,25 @@ def _put_away(spool: Spool, root: Path, record: Record, original: Original) -> R
             return record
 
 
+def hidden_tag(record: Record, at: int) -> str:
+    """What names the hidden file of a job's output until it is published."""
+    return f"{record.job}-{at}"
+
+
+def remove_hidden(spool: Spool, record: Record, at: int) -> None:
+    """Remove what a crash in the midst of publishing left hidden in the outbox."""
+    output = Place(spool.outbox, record.outputs[at].target)
+    left = output.beside(f".retouchd-{hidden_tag(record, at)}")
+    if left.is_there() and not left.is_folder():
+        files.remove_file(left)
+
+
 def _unplaced(root: Path, record: Record) -> Place:
-    return Place(root, UNPLACED) / record.job
+    for number in count(1):
+        folder = Place(root, UNPLACED if number == 1 else f"{UNPLACED}.{number}")
+        if folder.is_folder() or not folder.is_there():
+            return folder / record.job
+    raise AssertionError("the numbers do not end")
 
 
 def _write_reason(spool: Spool, record: Record, report: Report) -> None:
@@ -136,7 +156,7 @@ def _write_reason(spool: Spool, record: Record, report: Report) -> None:
     if not places[0].parent.is_folder():
         places = [_unplaced(spool.failed, record) / each.held for each in record.originals]
     content = _reason_text(record, report, [place for place in places if place.is_there()])
-    note = places[0].beside(fitted(places[0].name, ".reason.txt"))
+    note = places[0].beside(note_name(places[0].name))
     try:
         files.make_folders(note.parent, spool.ownership)
         files.write_durably(note, content, spool.ownership)

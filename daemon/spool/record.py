@@ -63,6 +63,7 @@ class Output:
 class Record:
     """All that is known of a job. On disk before anything it speaks of happens.
 
+    `told` is the last attempt whose end the story tells: a later one died with the daemon.
     `trimap_band_percent` is set where the trimap is to be made from a mask, and only there: what
     was decided at the claim holds when the job is run again under other settings.
     """
@@ -79,6 +80,7 @@ class Record:
     number: int = 1
     report: Report | None = None
     story: tuple[str, ...] = field(default=())
+    told: int = 0
     trimap_band_percent: float | None = None
 
     def __post_init__(self) -> None:

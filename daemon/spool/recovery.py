@@ -1,6 +1,5 @@
 """What a restart does with the jobs it finds: it settles each from the state its record names."""
 
-import os
 from typing import Final
 
 import structlog
@@ -11,7 +10,7 @@ from daemon.reasons import Trouble, one_line
 from daemon.spool import files
 from daemon.spool.jobs import settle
 from daemon.spool.layout import Spool
-from daemon.spool.numbers import fitted
+from daemon.spool.numbers import note_name
 from daemon.spool.record import IN, Record, load
 
 log = structlog.get_logger()
@@ -32,7 +31,7 @@ def recover(
     """
     to_run: list[Record] = []
     stuck: OSError | Trouble | None = None
-    for job in sorted(os.listdir(spool.work)):
+    for job in sorted(name for name, _ in spool.jobs.listing()):
         if job in except_for or job.startswith(".") or not spool.job(job).is_folder():
             continue
         try:
@@ -65,7 +64,7 @@ def _clear_away(spool: Spool, folder: Place) -> None:
         trouble = Trouble("stray")
         text = f"{one_line(name)}: {trouble.sentence}\n\nWhat to do: {trouble.advice}\n"
         files.write_durably(
-            aside / fitted(name, ".reason.txt"),
+            aside / note_name(name),
             text.encode("utf-8", "backslashreplace"),
             spool.ownership,
         )

@@ -33,6 +33,9 @@ log = structlog.get_logger()
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
+# A start may compile PyMatting and read gigabytes from a slow disk. A model that hangs at its first
+# trial, or a driver that does, is not waited for any longer.
+START_TIMEOUT_S: Final = 600.0
 # Of the machine's memory, for a worker on its CPU; the rest is for whoever else is there.
 _MEMORY_SHARE: Final = 0.9
 # A message is a page of text. A worker that sends more without a line end has gone wrong.
@@ -94,7 +97,8 @@ def start_worker(
     command = [sys.executable, "-P", "-m", "daemon.worker.main"]
     paths = [str(Path(daemon.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {
-        **_compiler_cache(work),
+        # Never in a work folder inside the inbox: what lies in that cache is run.
+        **_compiler_cache(settings.folders()["work"]),
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
@@ -235,7 +239,8 @@ class Crew:
             [self._lock],
             compile_first=not self._is_compiled,
         )
-        self.workers.append(Worker(device, process, ear, stage=stage))
+        deadline = self._clock() + START_TIMEOUT_S
+        self.workers.append(Worker(device, process, ear, deadline=deadline, stage=stage))
 
     def _replace(self, new: Worker) -> None:
         """A worker that came in by a reload is ready: the one it replaces does no more jobs."""
@@ -293,6 +298,7 @@ class Crew:
         match message:
             case Hello():
                 worker.hello = message
+                worker.deadline = float("inf")
                 self._is_compiled = True
                 self._pause_s = FIRST_PAUSE_S
                 self.refusal = None
@@ -329,6 +335,8 @@ class Crew:
     def _bury(self, worker: Worker) -> Death:
         code = worker.process.wait()
         detail = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        if worker.is_late and worker.hello is None:
+            worker.refusal = f"it was not ready after {START_TIMEOUT_S:.0f} s"
         log.log(
             _level(worker),
             Event.WORKER_ENDED,

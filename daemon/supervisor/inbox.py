@@ -40,7 +40,8 @@ _WATCH_ADVICE: Final = {
 }
 
 
-# What a claim meets in a sub-folder of another user, or in one that is a mount of its own.
+# What a claim meets in a sub-folder of another user, in one that is a mount of its own, or at a
+# file that may not be moved.
 _OF_ONE_FOLDER: Final = {errno.EACCES, errno.EPERM, errno.EXDEV}
 
 
@@ -130,12 +131,13 @@ class Inbox:
             self._unreadable[unreadable.path] = unreadable
         return None
 
-    def set_aside(self, pair: Pair, error: OSError) -> bool:
-        """Let a pair wait that can't be claimed for a reason of its own folder's.
+    def set_aside(self, pair: Pair, error: OSError, *, others_go: bool) -> bool:
+        """Let a pair wait that can't be claimed for a reason of its own or of its own folder's.
 
-        False where the reason is the inbox's or the work folder's, and so everybody's.
+        `others_go` says whether other files can be claimed. False where the reason may be the
+        inbox's or the work folder's, and so everybody's.
         """
-        if error.errno not in _OF_ONE_FOLDER or "/" not in pair.picture.path + pair.companion.path:
+        if error.errno not in _OF_ONE_FOLDER or not others_go:
             return False
         report = Report.of(world_trouble(error, pair.picture.path))
         self._unreadable[pair.picture.path] = Waiting(pair.picture.path, report)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -21,9 +20,10 @@ import structlog
 
 from daemon.events import Event
 from daemon.intake.pairing import Pair, Waiting
+from daemon.places import Place
 from daemon.reasons import Kind, Report, Trouble, world_trouble
 from daemon.settings import Settings
-from daemon.spool import jobs
+from daemon.spool import files, jobs
 from daemon.spool.layout import Spool, SpoolInUseError, locked, open_spool
 from daemon.spool.record import Record, State, held
 from daemon.spool.recovery import recover
@@ -116,7 +116,7 @@ class Supervisor:
         self._inbox = Inbox(self.settings, self.spool.inbox, self.wake, self.clock)
         self._opened_on = self._inbox.root
         self._locks = ExitStack()
-        self._held = {_inode(self.spool.work): self.lock}
+        self._held = {_inode(self.spool): self.lock}
         self._crew = Crew(self.settings, self.spool, self.lock, self.clock)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_in, selectors.EVENT_READ)
@@ -223,7 +223,7 @@ class Supervisor:
             return
         try:
             spool = open_spool(self.settings)
-            place = _inode(spool.work)
+            place = _inode(spool)
             if place not in self._held:
                 self._held[place] = self._locks.enter_context(locked(spool))
         except SpoolInUseError as error:
@@ -272,7 +272,7 @@ class Supervisor:
             try:
                 record = jobs.claim_pair(self.spool, pair, self.settings.trimap_band_percent)
             except OSError as error:
-                if not self._inbox.set_aside(pair, error):
+                if not self._inbox.set_aside(pair, error, others_go=self._can_claim()):
                     raise
                 continue
             if record is not None:
@@ -285,6 +285,14 @@ class Supervisor:
                 )
                 return record
             self._inbox.hasten()
+
+    def _can_claim(self) -> bool:
+        """Whether a file of our own goes from the inbox to the work folder."""
+        try:
+            files.probe_rename(Place(self.spool.inbox), self.spool.jobs)
+        except OSError:
+            return False
+        return True
 
     def _hand_out(self, worker: Worker, record: Record) -> None:
         order = _order(record)
@@ -461,11 +469,13 @@ class Supervisor:
         for record in to_run:
             if record.job in self._forgiven:
                 record = replace(record, attempts=record.attempts - 1)
+            # Where everything died in the middle of a try, it may well be the killer.
+            trouble = Trouble(
+                "worker_died", attempts=record.attempts, detail="with the whole daemon"
+            )
+            if record.attempts > record.told:
+                record = jobs.tell(self.spool, record, _story(trouble))
             if record.attempts >= self.settings.max_attempts:
-                # It was on its last try when everything died: it may well be the killer.
-                trouble = Trouble(
-                    "worker_died", attempts=record.attempts, detail="with the whole daemon"
-                )
                 self._fail(record, trouble)
             else:
                 self._queue.append(_Queued(record, 0.0))
@@ -551,8 +561,10 @@ class Supervisor:
         self._inbox.hasten()
 
 
-def _inode(folder: Path) -> tuple[int, int]:
-    about = folder.stat()
+def _inode(spool: Spool) -> tuple[int, int]:
+    """Which folder a spool's jobs lie in, by whatever name."""
+    with spool.jobs.opened() as fd:
+        about = os.fstat(fd)
     return about.st_dev, about.st_ino
 
 

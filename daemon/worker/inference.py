@@ -102,7 +102,7 @@ class Network:
             torch.cuda.empty_cache()
             raise Trouble("out_of_memory", detail=first_line(error)) from None
         except (RuntimeError, torch.jit.Error) as error:
-            if is_poisoned(error):
+            if is_poisoned(error) or self._is_lost():
                 raise
             if "can't allocate memory" in str(error):
                 raise Trouble("out_of_memory", detail=first_line(error)) from None
@@ -116,6 +116,16 @@ class Network:
             )
         array = result[0].numpy()
         return array[0] if channels == 1 else np.ascontiguousarray(array.transpose(1, 2, 0))
+
+    def _is_lost(self) -> bool:
+        """Whether a GPU does nothing any more for this process, in whatever words it said so."""
+        if not self.device.startswith("cuda"):
+            return False
+        try:
+            torch.cuda.synchronize(self.device)
+        except RuntimeError:
+            return True
+        return False
 
     def _free_bytes(self) -> int:
         if self.device.startswith("cuda"):

@@ -4,17 +4,28 @@ Each is best effort: a system that refuses one has its own reasons, and nothing 
 """
 
 import contextlib
+import ctypes
 import resource
+import signal
 from pathlib import Path
 from typing import Final
 
 _OOM_FIRST: Final = "1000"
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
 def die_first() -> None:
     """When memory runs out the kernel ends this process, and never the supervisor."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_FIRST)
+
+
+def die_with_the_supervisor() -> None:
+    """The kernel ends this process with the one that started it, whatever this one is doing.
+
+    A decoder that hangs in C may hold the interpreter, and then no thread of ours hears anything.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def leave_no_core() -> None:

@@ -137,6 +137,8 @@ def main() -> int:
     received: queue.SimpleQueue[_Received] = queue.SimpleQueue()
     try:
         _prepare(ear, orders)
+        # After what it starts itself has ended; a supervisor that has gone by now is noticed below.
+        limits.die_with_the_supervisor()
         confinement = confine(orders)
         # From here on, as what confines this thread confines those that it starts.
         threading.Thread(target=_listen, args=(ear, received), daemon=True).start()

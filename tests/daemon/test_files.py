@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import hashlib
 import os
 import shutil
 import stat
@@ -84,7 +85,7 @@ def test_a_published_file_has_its_mode_whatever_the_umask(tmp_path: Path) -> Non
     before = os.umask(0o077)
     try:
         place = files.make_folders(Place(tmp_path, "out/deep"), Ownership())
-        files.publish(at(source), place / "cat.png", "job", Ownership(), replace=False)
+        files.publish(at(source), place / "cat.png", "job", Ownership())
     finally:
         os.umask(before)
     folder = Path(str(place))
@@ -98,7 +99,7 @@ def test_a_published_file_has_its_owner_and_group(tmp_path: Path) -> None:
     owner = Ownership(file_mode=0o640, folder_mode=0o2750, uid=12345, gid=54321)
     folder = tmp_path / "out"
     files.make_folders(at(folder), owner)
-    files.publish(at(write(tmp_path / "a", "x")), at(folder / "b"), "job", owner, replace=False)
+    files.publish(at(write(tmp_path / "a", "x")), at(folder / "b"), "job", owner)
     for path, mode in ((folder, 0o2750), (folder / "b", 0o640)):
         about = path.stat()
         assert (about.st_uid, about.st_gid, stat.S_IMODE(about.st_mode)) == (12345, 54321, mode)
@@ -111,7 +112,7 @@ def test_a_failing_change_of_owner_is_a_warning_not_a_loss(tmp_path: Path) -> No
         "from pathlib import Path; from daemon.places import Place; from daemon.spool import files;"
         f"root = Path({str(tmp_path)!r});"
         f"files.publish(Place(root, {source.name!r}), Place(root, 'b'), 'job',"
-        "files.Ownership(gid=54321), replace=False)"
+        "files.Ownership(gid=54321))"
     )
     done = subprocess.run(
         ["setpriv", "--bounding-set", "-chown", "--", sys.executable, "-c", program],
@@ -130,7 +131,7 @@ def test_a_name_appears_only_when_the_whole_file_is_there(tmp_path: Path) -> Non
     write(target, "somebody's")
     with pytest.raises(FileExistsError):
         made = at(write(tmp_path / "a", "x"))
-        files.publish(made, at(target), "job", Ownership(), replace=False)
+        files.publish(made, at(target), "job", Ownership())
     assert target.read_text() == "somebody's"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "cat.png"]
 
@@ -139,7 +140,7 @@ def test_a_temporary_that_was_planted_as_a_link_diverts_nothing(tmp_path: Path) 
     victim = write(tmp_path / "victim", "precious")
     (tmp_path / ".retouchd-job").symlink_to(victim)
     made = at(write(tmp_path / "a", "x"))
-    files.publish(made, at(tmp_path / "b"), "job", Ownership(), replace=False)
+    files.publish(made, at(tmp_path / "b"), "job", Ownership())
     assert victim.read_text() == "precious"
     assert not (tmp_path / "b").is_symlink()
 
@@ -151,7 +152,7 @@ def test_an_order_of_system_calls_syncs_before_it_shows(tmp_path: Path) -> None:
     program = (
         "from pathlib import Path; from daemon.places import Place; from daemon.spool import files;"
         f"f = Place(Path({str(tmp_path)!r}));"
-        "files.publish(f / 'a', f / 'b', 'job', files.Ownership(), replace=False);"
+        "files.publish(f / 'a', f / 'b', 'job', files.Ownership());"
         "files.sync_folder(f)"
     )
     subprocess.run(
@@ -190,12 +191,13 @@ def test_an_error_names_the_whole_path(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path / "b")
 
 
+PRECIOUS = hashlib.sha256(b"precious").hexdigest()
 OPERATIONS = {
     "rename": lambda place, _: files.rename(place, Place(place.root, "new")),
     "rename to it": lambda place, new: files.rename(new, place),
     "move to it": lambda place, new: files.move(new, place),
-    "publish": lambda place, new: files.publish(new, place, "job", Ownership(), replace=False),
-    "replace": lambda place, new: files.publish(new, place, "job", Ownership(), replace=True),
+    "publish": lambda place, new: files.publish(new, place, "job", Ownership()),
+    "replace": lambda place, new: files.publish(new, place, "job", Ownership(), replaces=PRECIOUS),
     "write": lambda place, _: files.write_durably(place, b"content"),
     "make folders": lambda place, _: files.make_folders(place, Ownership()),
     "own": lambda place, _: files.own_folder(place.parent, Ownership(folder_mode=0o777)),

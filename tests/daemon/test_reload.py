@@ -210,7 +210,7 @@ def test_the_service_manager_hears_of_a_reload(
         daemon.wait_for("worker_started")
         os.kill(daemon.pid, signal.SIGHUP)
         daemon.wait_for("reloaded")
-        heard = []
+        heard: list[str] = []
         while not heard or "RELOADING=1" not in "\n".join(heard) or heard[-1] != "READY=1":
             heard.append(manager.recv(4096).decode())
         (begun,) = (text for text in heard if text.startswith("RELOADING=1"))

@@ -67,6 +67,15 @@ class Lies(torch.nn.Module):
         return image[:, :, 1:]
 
 
+class Hangs(torch.nn.Module):
+    """Never comes to an end."""
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        while bool(mask.sum() == 0):
+            mask = mask * 1
+        return image
+
+
 class HalfAlpha(torch.nn.Module):
     """Gives the unknown band an alpha of 100."""
 
@@ -100,6 +109,11 @@ def write_painting(path: Path, grey: int, **manifest: object) -> Path:
 def write_lying(path: Path, what: str, height: int = 0) -> Path:
     """An inpainting artifact whose output is wrong in shape or kind."""
     return _write(Lies(what, height), path, {"task": "inpaint"})
+
+
+def write_hanging(path: Path) -> Path:
+    """An inpainting artifact whose first trial does not end."""
+    return _write(Hangs(), path, {"task": "inpaint"})
 
 
 def write_matting(path: Path, **manifest: object) -> Path:

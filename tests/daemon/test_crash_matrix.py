@@ -1,0 +1,268 @@
+"""kill -9 at every system call of a job's life that changes the disk, and the restart after it.
+
+The processes are the real ones and so are the kills (see injection.py); what differs from a cold
+start is told in zygote.py. The worker is not confined here: how it is confined has its own tests,
+and a worker that is forked warm can't show how a cold one starts.
+
+Every call of `injection.CALLS` counts that the victim makes from its `main` on, also those of
+making the spool's folders and of writing logs and messages. Of openat those count that create: the
+others change nothing, so that a kill before them is one before the next call that counts. Each
+call's name is tried with rising numbers until a run gets through unharmed.
+"""
+
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from driver import Pixels, Site, hole, inverted, load, photo, save, trimap
+from injection import Point, Run, Stage, Victim
+
+from daemon.intake.pairing import pair_up
+from daemon.intake.scan import scan
+from daemon.settings import Settings
+from daemon.spool import jobs
+from daemon.spool.layout import open_spool
+
+pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+
+Task = Literal["inpaint", "matting"]
+Life = Literal["fresh", "resumed"]
+ROOTS = ("inbox", "work", "archive", "failed")
+
+# Every so many crashes the restart is killed as well, at another call each time.
+AGAIN_EVERY = 4
+AGAIN_STRIDE = 7
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    traced = subprocess.run(["strace", "-qq", "-o", "/dev/null", "true"], check=False)
+    if traced.returncode != 0:
+        pytest.skip("strace may not trace here")
+    with Stage(tmp_path_factory.mktemp("stage")).open() as stage:
+        yield stage
+
+
+@dataclass
+class Trial:
+    """One pair, from the inbox on, each time on a new spool."""
+
+    root: Path
+    task: Task
+    life: Life
+    model: Path
+    originals: dict[str, bytes]
+
+    @property
+    def site(self) -> Site:
+        settings = {
+            f"RETOUCHD_{self.task.upper()}_MODEL": str(self.model),
+            "RETOUCHD_CONFINE": "no",
+            "RETOUCHD_QUIET_PERIOD_S": "0",
+            "RETOUCHD_EVENTS": "no",
+            "RETOUCHD_SCAN_INTERVAL_S": "3600",
+            "RETOUCHD_LOG_LEVEL": "error",
+            "RETOUCHD_MAX_ATTEMPTS": "10",
+        }
+        return Site(self.root, settings)
+
+    def begin(self) -> None:
+        """A new spool with the pair in the inbox, or in a job whose first try was cut short."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        for name, content in self.originals.items():
+            path = self.site.inbox / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+            path.chmod(0o640)
+        if self.life == "resumed":
+            spool = open_spool(Settings(spool=self.root))
+            (pair,) = pair_up(scan(spool.inbox).pictures).pairs
+            record = jobs.claim_pair(spool, pair)
+            assert record is not None
+            jobs.begin_attempt(spool, record)
+            (spool.work / record.job / "out" / "result").write_bytes(b"half a res")
+
+    def check_originals(self) -> None:
+        """Each file that was dropped is in exactly one place, and no other file is."""
+        found = Counter(
+            path.read_bytes()
+            for root in ROOTS
+            for path in (self.root / root).rglob("*")
+            if path.is_file() and not _is_ours(path)
+        )
+        assert found == Counter(self.originals.values())
+
+    def check_outputs(self) -> None:
+        """Each output that has its name is whole."""
+        for path in self.site.outbox.rglob("*"):
+            if path.is_file() and not path.name.startswith("."):
+                self.check_output(path)
+
+    def check_output(self, path: Path) -> None:
+        name = path.name
+        if name == "cat.log":
+            assert re.search(r"^seconds, ", path.read_text(), re.MULTILINE)
+        elif name == "cat.png":
+            assert (load(path) == inverted(photo(), hole())).all()
+        elif name == "cat.alpha.png":
+            assert (load(path) == matte()).all()
+        else:
+            assert name == "cat.cutout.png"
+            assert load(path).shape == (*matte().shape, 4)
+            assert (load(path)[..., 3] == matte()).all()
+
+    def check_end(self) -> None:
+        """One result, nothing left over, and all modes as they were set."""
+        self.check_originals()
+        self.check_outputs()
+        outputs = {
+            "inpaint": ["day 1/cat.log", "day 1/cat.png"],
+            "matting": ["day 1/cat.alpha.png", "day 1/cat.cutout.png", "day 1/cat.log"],
+        }
+        assert self.site.files("outbox") == outputs[self.task]
+        assert self.site.files("archive") == sorted(self.originals)
+        assert self.site.files("inbox") == self.site.files("failed") == []
+        assert self.site.files("work") == ["lock"]
+        assert self.site.jobs() == []
+        assert {
+            str(path.relative_to(self.root)): oct(stat.S_IMODE(path.stat().st_mode))
+            for root in ("outbox", "archive", "failed", "work")
+            for path in [self.root / root, *(self.root / root).rglob("*")]
+        } == {
+            **dict.fromkeys(("outbox", "outbox/day 1"), "0o2775"),
+            **dict.fromkeys(("archive", "archive/day 1", "failed"), "0o2775"),
+            **{f"outbox/{name}": "0o664" for name in outputs[self.task]},
+            **{f"archive/{name}": "0o640" for name in self.originals},
+            "work": "0o700",
+            "work/lock": "0o600",
+        }
+
+
+def _is_ours(path: Path) -> bool:
+    """What the daemon keeps in its own folders for its own purposes."""
+    return path.name in ("lock", "record.json") or path.name[0] == "." or "out" in path.parts
+
+
+def matte() -> Pixels:
+    """What the tiny matting network makes of the trimap."""
+    return np.where(trimap() == 128, 100, trimap()).astype(np.uint8)
+
+
+@pytest.fixture(params=["inpaint", "matting"])
+def task(request: pytest.FixtureRequest) -> Task:
+    task: Task = request.param
+    return task
+
+
+@pytest.fixture(params=["fresh", "resumed"])
+def trial(
+    request: pytest.FixtureRequest,
+    task: Task,
+    tmp_path: Path,
+    inpaint_model: Path,
+    matting_model: Path,
+) -> Trial:
+    drop = tmp_path / "drop"
+    role, values = ("mask", hole()) if task == "inpaint" else ("trimap", trimap())
+    files = [save(photo(), drop / "cat.png"), save(values, drop / f"cat_{role}.png")]
+    return Trial(
+        tmp_path / "spool",
+        task,
+        request.param,
+        inpaint_model if task == "inpaint" else matting_model,
+        {f"day 1/{file.name}": file.read_bytes() for file in files},
+    )
+
+
+def crash_everywhere(stage: Stage, trial: Trial, victim: Victim) -> Counter[str]:
+    """Live the pair's life once for every call of the victim's; returns the crashes by call."""
+    trial.begin()
+    whole = stage.run(trial.site, victim)
+    assert whole.status == 0, whole.says
+    trial.check_end()
+    everywhere = whole.points()
+    survived: Counter[str] = Counter()
+    lost = []
+    for name in whole.names():
+        for number in numbers(whole, name):
+            trial.begin()
+            run = stage.run(trial.site, victim, Point(name, number))
+            if name == "openat" and run.was_killed:
+                assert "O_CREAT" in run.calls[-1], "this run opens other files than the first"
+            try:
+                check_crash(trial, run, victim)
+                if victim == "supervisor" and survived.total() % AGAIN_EVERY == 0:
+                    again = everywhere[survived.total() * AGAIN_STRIDE % len(everywhere)]
+                    second = stage.run(trial.site, victim, again)
+                    check_crash(trial, second, victim)
+                    survived["again"] += second.was_killed
+                check_restart(stage, trial, run)
+            except AssertionError as error:
+                lost.append(f"{name} {number}, {run.calls[-1]}:\n{error}")
+            if not run.was_killed:
+                break
+            survived[name] += 1
+    assert not lost, "\n\n".join(lost)
+    return survived
+
+
+def numbers(whole: Run, name: str) -> Iterator[int]:
+    """Which calls of a name are tried; they end when a run gets through unharmed."""
+    if name != "openat":
+        return count(1)
+    opens = sum(call.startswith("openat(") for call in whole.calls)
+    return chain(whole.creating(), count(opens + 1))
+
+
+def check_crash(trial: Trial, run: Run, victim: Victim) -> None:
+    """What must be true at once, whatever was being done."""
+    if not run.was_killed:
+        assert run.status == 0, run.says
+    elif victim == "supervisor":
+        assert run.status == -signal.SIGKILL, run.says
+    trial.check_originals()
+    trial.check_outputs()
+
+
+def check_restart(stage: Stage, trial: Trial, run: Run) -> None:
+    """What must be true in the end. A worker's death at work needs no restart."""
+    if run.status != 0:
+        restarted = stage.run(trial.site)
+        assert restarted.status == 0, restarted.says
+    trial.check_end()
+
+
+@pytest.mark.timeout(600)  # several hundred daemons
+def test_a_supervisor_killed_at_any_call_loses_nothing_and_makes_no_twin(
+    stage: Stage, trial: Trial, capfd: pytest.CaptureFixture[str]
+) -> None:
+    survived = crash_everywhere(stage, trial, "supervisor")
+    tell(capfd, f"supervisor, {trial.task}, {trial.life}", survived)
+    assert survived.total() > 70
+
+
+@pytest.mark.timeout(600)
+def test_a_worker_killed_at_any_call_loses_nothing_and_makes_no_twin(
+    stage: Stage, trial: Trial, capfd: pytest.CaptureFixture[str]
+) -> None:
+    survived = crash_everywhere(stage, trial, "worker")
+    tell(capfd, f"worker, {trial.task}, {trial.life}", survived)
+    assert survived.total() > 5
+
+
+def tell(capfd: pytest.CaptureFixture[str], scenario: str, survived: Counter[str]) -> None:
+    """Print how many crashes were survived, also where tests run in parallel and pass."""
+    by_name = ", ".join(f"{name} {number}" for name, number in sorted(survived.items()))
+    with capfd.disabled():
+        print(f"\n{scenario}: {survived.total()} crashes survived ({by_name})", file=sys.stderr)
