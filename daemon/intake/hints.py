@@ -5,6 +5,8 @@ the scan finds everything all the same, a little later. The handler enqueues not
 no file: it sets one flag, so a burst of a thousand events is one hint.
 """
 
+import errno
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -65,6 +67,9 @@ class Hints:
             _Handler(self._wake), str(self._inbox), recursive=True, event_filter=_TELLING_EVENTS
         )
         self._observer.start()
+        # watchdog leaves out the folders for which no watch is left, and says nothing.
+        if _watches() < sum(1 for _ in os.walk(self._inbox)):
+            raise OSError(errno.ENOSPC, "inotify watch limit reached")
 
     def alive(self) -> bool:
         """False once the observer's threads have died."""
@@ -77,6 +82,15 @@ class Hints:
             with suppress(KeyError, OSError):
                 self._observer.stop()
             self._observer.join(timeout=5)
+
+
+def _watches() -> int:
+    """How many inotify watches this process has; see proc_pid_fdinfo(5)."""
+    count = 0
+    for about in Path("/proc/self/fdinfo").iterdir():
+        with suppress(FileNotFoundError):  # the listing's own descriptor
+            count += about.read_text().count("inotify wd:")
+    return count
 
 
 class _Handler(FileSystemEventHandler):

@@ -302,7 +302,7 @@ def sha256_of(place: Place) -> str | None:
 
 @contextmanager
 def _created(place: Place) -> Iterator[BufferedRandom]:
-    with os.fdopen(open_new(place), "w+b") as file, naming(place):
+    with naming(place), os.fdopen(open_new(place), "w+b") as file:  # closing writes, and may fail
         yield file
 
 

@@ -94,8 +94,14 @@ def begin_attempt(spool: Spool, record: Record) -> Record:
 def tell(spool: Spool, record: Record, line: str, *, uncount: bool = False) -> Record:
     """Add a line to the job's story; with `uncount` the attempt was not the job's fault."""
     attempts = record.attempts - 1 if uncount else record.attempts
-    story = (*record.story, line)
+    story = record.story
+    if not (uncount and story and _says(story[-1]) == _says(line)):  # an outage is told once
+        story = (*story, line)
     return save(spool, replace(record, attempts=attempts, told=attempts, story=story))
+
+
+def _says(line: str) -> str:
+    return line.partition(" ")[2]  # without the time
 
 
 def give_back(spool: Spool, record: Record) -> None:

@@ -11,7 +11,8 @@ from daemon.spool import files
 from daemon.spool.jobs import settle
 from daemon.spool.layout import Spool
 from daemon.spool.numbers import note_name
-from daemon.spool.record import IN, Record, load
+from daemon.spool.publishing import publish
+from daemon.spool.record import IN, Record, State, load
 
 log = structlog.get_logger()
 
@@ -50,7 +51,17 @@ def _recover_job(spool: Spool, job: str) -> Record | None:
         _clear_away(spool, spool.job(job))
         return None
     log.info(Event.JOB_RECOVERED, job=job, state=record.state, picture=record.picture.path)
-    return settle(spool, record)
+    while record.state is State.OUTBOX:
+        record = publish(spool, record)
+    unfinished = settle(spool, record)
+    if record.state is State.ARCHIVE:
+        log.info(
+            Event.JOB_FINISHED,
+            job=job,
+            picture=record.picture.path,
+            outputs=[output.target for output in record.outputs],
+        )
+    return unfinished
 
 
 def _clear_away(spool: Spool, folder: Place) -> None:

@@ -5,7 +5,6 @@ a worker held when it died.
 """
 
 import importlib.util
-import logging
 import os
 import signal
 import socket
@@ -338,7 +337,11 @@ class Crew:
         if worker.is_late and worker.hello is None:
             worker.refusal = f"it was not ready after {START_TIMEOUT_S:.0f} s"
         log.log(
-            _level(worker),
+            40
+            if worker.job or worker.hello is None
+            else 20
+            if worker.stage is Stage.LEAVING
+            else 30,
             Event.WORKER_ENDED,
             pid=worker.process.pid,
             device=worker.device,
@@ -354,10 +357,3 @@ class Crew:
         elif worker.hello is None and worker.stage is Stage.SERVING:
             self._fall_back(worker.refusal or detail)
         return Death(worker.job, detail, worker.is_late)
-
-
-def _level(worker: Worker) -> int:
-    """How serious it is that a worker ended."""
-    if worker.job or worker.hello is None:
-        return logging.ERROR
-    return logging.INFO if worker.stage is Stage.LEAVING else logging.WARNING

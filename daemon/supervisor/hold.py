@@ -56,6 +56,11 @@ class Hold:
         """Do not try again before the pause is over."""
         self.until = self._clock() + self._pause_s
 
+    def try_now(self) -> None:
+        """If it holds, try again at once."""
+        if self.is_on:
+            self.until = self._clock()
+
     def end(self) -> None:
         """Go on, if it held."""
         if self.trouble is not None:

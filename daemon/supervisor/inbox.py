@@ -143,6 +143,10 @@ class Inbox:
         self._unreadable[pair.picture.path] = Waiting(pair.picture.path, report)
         return True
 
+    def put_back(self, pair: Pair) -> None:
+        """Keep a pair ready that could not be claimed: the next try must not lack one."""
+        heapq.heappush(self._ready, (self._clock(), pair.picture.path, pair))
+
     def ready_since(self) -> float | None:
         """Since when the pair that `take` would give has been ready."""
         return self._ready[0][0] if self._ready else None

@@ -21,10 +21,10 @@ import structlog
 from daemon.events import Event
 from daemon.intake.pairing import Pair, Waiting
 from daemon.places import Place
-from daemon.reasons import Kind, Report, Trouble, world_trouble
+from daemon.reasons import REASONS, Kind, Report, Trouble, world_trouble
 from daemon.settings import Settings
 from daemon.spool import files, jobs
-from daemon.spool.layout import Spool, SpoolInUseError, locked, open_spool
+from daemon.spool.layout import Spool, locked, open_spool
 from daemon.spool.record import Record, State, held
 from daemon.spool.recovery import recover
 from daemon.supervisor.crew import Crew, Death, Worker
@@ -201,12 +201,16 @@ class Supervisor:
     def _look(self) -> None:
         try:
             held = [*self._running.values(), *(queued.record for queued in self._queue)]
+            self.spool.require_mounts()  # an empty mount point is no inbox that has become empty
             self._inbox.look(held=[record.picture.path for record in held])
-        except OSError as error:
-            self._looked = False
-            self._hold.begin(world_trouble(error, self.spool.inbox))
-            self._inbox.next_look = self.clock() + FIRST_HOLD_S
+        except Trouble as trouble:
+            self._miss(trouble)
             return
+        except OSError as error:
+            self._miss(world_trouble(error, self.spool.inbox))
+            return
+        if not self._looked:
+            self._hold.try_now()  # what was away is back
         self._looked = True
         self._follow_inbox()
         # A reload is over when the new models are ready, and no sooner.
@@ -216,25 +220,30 @@ class Supervisor:
         """Choose the work folder anew where the inbox has become another folder.
 
         A disk that was mounted on it can't be reached by a rename from the folder of before. Jobs
-        that lie there come first; while they can't be worked, nothing changes.
+        that lie there come first; while they can't be worked, nothing changes. Raises
+        `SpoolInUseError` where another daemon works on that disk.
         """
         root = self._inbox.root
         if root == self._opened_on or self._running or self._queue:
             return
         try:
-            spool = open_spool(self.settings)
+            # What was a mount at the start must be one still: see `require_mounts`.
+            spool = replace(open_spool(self.settings), mounts=self.spool.mounts)
             place = _inode(spool)
             if place not in self._held:
                 self._held[place] = self._locks.enter_context(locked(spool))
-        except SpoolInUseError as error:
-            log.warning(Event.NOTE, note=str(error))
-            return
         except OSError as error:
             self._hold.begin(world_trouble(error))
             return
         self._opened_on, self.spool = root, spool
         self._crew.work_in(spool, self._held[place])
         self._recover()
+
+    def _miss(self, trouble: Trouble) -> None:
+        """Nothing could be seen of the inbox."""
+        self._looked = False
+        self._hold.begin(trouble)
+        self._inbox.next_look = self.clock() + FIRST_HOLD_S
 
     def _work_on(self) -> None:
         """Give every idle worker a job; the world's troubles hold the queue.
@@ -273,7 +282,10 @@ class Supervisor:
                 record = jobs.claim_pair(self.spool, pair, self.settings.trimap_band_percent)
             except OSError as error:
                 if not self._inbox.set_aside(pair, error, others_go=self._can_claim()):
+                    self._inbox.put_back(pair)
                     raise
+                # What it moved may still lie in work/, where giving it back failed too.
+                self._settle_again_at = min(self._settle_again_at, self.clock() + LONGEST_HOLD_S)
                 continue
             if record is not None:
                 log.info(
@@ -350,7 +362,11 @@ class Supervisor:
             case Problem(job=None, facts=facts):
                 log.error(Event.MODEL_REFUSED, why=facts.get("detail"))
             case Problem(job=str(job)) if job in self._running:
+                # What is decided needs no other try: until it is on the disk, the world may fail.
+                if REASONS[heard.reason].kind is not Kind.RETRY:
+                    self._forgiven.add(job)
                 self._handle(self._running.pop(job), Report(heard.reason, heard.facts))
+                self._forgiven.discard(job)
             case Death(job=str(job)) if job in self._running:
                 self._handle(self._running.pop(job), self._report_of(heard))
             case _:
@@ -385,7 +401,9 @@ class Supervisor:
 
     def _handle(self, record: Record, report: Report) -> None:
         """Do what the kind of a trouble asks for."""
-        trouble = report.trouble(attempts=record.attempts)
+        # A worker has descriptors and no names, so it can't tell where it met the world's trouble.
+        place = self.spool.job(record.job)
+        trouble = report.trouble(attempts=record.attempts, path=place)
         match trouble.reason.kind:
             case Kind.FILE:
                 self._fail(record, trouble)
@@ -552,8 +570,8 @@ class Supervisor:
         if self._stop_at is not None:
             until.append(self._stop_at)
         else:
-            until += [self._inbox.next_look, self._settle_again_at]
-            until.append(self._hold.until)
+            until.append(self._inbox.next_look)
+            until.append(self._hold.until if self._hold.is_on else self._settle_again_at)
         return max(0.0, min(until) - now)
 
     def _drain_wakes(self) -> None:

@@ -79,7 +79,8 @@ def test_a_matting_folder_that_is_not_there_is_told_of_with_the_name_that_may_be
     done = shop.once()
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [line["event"] for line in lines][:3] == ["started", *["matting_folder_missing"] * 2]
+    events = [line["event"] for line in lines if line["event"] != "runs_as_root"]
+    assert events[:3] == ["started", *["matting_folder_missing"] * 2]
     told = {line["folder"]: line for line in lines if line["event"] == "matting_folder_missing"}
     assert {name: line["nearest"] for name, line in told.items()} == {
         "portrats": "portraits",

@@ -70,10 +70,11 @@ class Lies(torch.nn.Module):
 class Hangs(torch.nn.Module):
     """Never comes to an end."""
 
-    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        while bool(mask.sum() == 0):
-            mask = mask * 1
-        return image
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        work = torch.rand(50, 50)
+        for _ in range(1_000_000_000_000):
+            work = torch.tanh(work @ work)
+        return image * work.to(torch.uint8)[0, 0]  # what is not used is not computed
 
 
 class HalfAlpha(torch.nn.Module):

@@ -76,7 +76,6 @@ def test_a_licence_too_long_for_a_manifest_is_one_clear_line(
     assert not output.exists()
 
 
-
 def test_matting_is_exported_with_the_users_own_words(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "matting.pt"
     with umask(0o077):

@@ -1,0 +1,116 @@
+"""Small real file systems for a test: mounted, filled up, made read-only, taken away, put back.
+
+Needs root. What a test mounted is gone when it ends. It is seen by the test's own process and by
+those that it starts, and by nobody else, so it goes even where that process is killed.
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+# From the kernel's include/uapi/linux/sched.h.
+_CLONE_NEWNS = 0x00020000
+
+IMAGE_BYTES = 128 << 20  # btrfs wants a little more than 100 MiB; the image is sparse
+_CHUNK = b"x" * 4096
+
+
+class Mounts:
+    """All that a test has mounted, in order."""
+
+    def __init__(self) -> None:
+        _keep_to_ourselves()
+        self._points: list[Path] = []
+
+    def tmpfs(self, point: Path, options: str = "size=1m") -> Path:
+        """A file system in memory."""
+        return self._mount(point, "-t", "tmpfs", "-o", options, "none")
+
+    def bind(self, source: Path, point: Path) -> Path:
+        """A folder, at another place too."""
+        return self._mount(point, "--bind", str(source))
+
+    def btrfs(self, point: Path, image: Path) -> Path:
+        """A file system with quotas."""
+        with image.open("wb") as file:
+            file.truncate(IMAGE_BYTES)
+        _do("mkfs.btrfs", "-q", "-m", "single", "-d", "single", str(image))
+        self._mount(point, "-o", "loop", str(image))
+        _do("btrfs", "quota", "enable", str(point))
+        return point
+
+    def remount(self, point: Path, options: str) -> None:
+        """Change a mount's options, as with `ro`."""
+        _do("mount", "-o", f"remount,{options}", str(point))
+
+    def take_away(self, point: Path) -> None:
+        """Unmount, though somebody has it open; what is left is the empty mount point."""
+        _do("umount", "--lazy", str(point))
+        self._points.remove(point)
+
+    def end(self) -> None:
+        """Unmount all, the last first."""
+        for point in reversed(self._points):
+            _do("umount", "--lazy", str(point))
+        self._points.clear()
+
+    def _mount(self, point: Path, *options: str) -> Path:
+        point.mkdir(parents=True, exist_ok=True)
+        _do("mount", *options, str(point))
+        self._points.append(point)
+        return point
+
+
+def subvolume(path: Path, limit: str) -> Path:
+    """A folder on btrfs that may hold no more than so much."""
+    _do("btrfs", "subvolume", "create", str(path))
+    _do("btrfs", "qgroup", "limit", limit, str(path))
+    return path
+
+
+def fill(folder: Path) -> Path:
+    """Take all the space that is left; returns the file to remove."""
+    ballast = folder / ".ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(_CHUNK)
+                os.fsync(file.fileno())
+        except OSError:
+            return ballast
+
+
+def fill_inodes(folder: Path) -> Path:
+    """Take all the inodes that are left; returns the folder to remove."""
+    ballast = folder / ".ballast"
+    ballast.mkdir()
+    try:
+        for number in range(1 << 20):
+            (ballast / str(number)).touch()
+    except OSError:
+        return ballast
+    raise AssertionError("there are inodes without end")
+
+
+def remove(ballast: Path) -> None:
+    """Free what `fill` or `fill_inodes` took."""
+    if ballast.is_dir():
+        shutil.rmtree(ballast)
+    else:
+        ballast.unlink()
+
+
+@cache
+def _keep_to_ourselves() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    _do("mount", "--make-rprivate", "/")
+
+
+def _do(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
