@@ -1,9 +1,11 @@
 """A job's life on the disk. Each test is a line of the state table in docs/spool.md."""
 
+import errno
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -470,3 +472,22 @@ def test_a_work_folder_that_others_made_or_can_write_is_refused(tmp_path: Path, 
         (root / "work").chmod(0o777)
     with pytest.raises(PermissionError):
         open_spool(Settings(spool=root))
+
+
+def test_a_job_whose_result_has_no_place_leaves_nothing_in_the_outbox(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = claim(spool)
+    publish = files.publish
+
+    def refuse(source: Place, target: Place, *more: Any, **options: Any) -> None:
+        # Played: which names a file system refuses differs, and the log's is always taken here.
+        if target.name.endswith(".png"):
+            raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), str(target))
+        publish(source, target, *more, **options)
+
+    monkeypatch.setattr(files, "publish", refuse)
+    record = jobs.publish_result(spool, record, produce(spool, record), "log")
+    assert record.state is State.FAILED
+    assert tree(spool.outbox) == {}
+    assert set(tree(spool.failed)) == {"cat.jpg", "cat_mask.png", "cat.jpg.reason.txt"}

@@ -11,6 +11,12 @@ import tiny
 from driver import Site, hole, inverted, load, photo, save, trimap
 from PIL import Image
 
+from daemon.intake.pairing import pair_up
+from daemon.intake.scan import scan
+from daemon.settings import Settings
+from daemon.spool.jobs import claim_pair
+from daemon.spool.layout import open_spool
+
 
 def test_a_photo_and_its_mask_become_a_retouched_photo(site: Site) -> None:
     save(photo(), site.inbox / "cat.png")
@@ -210,3 +216,19 @@ def test_a_broken_model_ends_once_with_a_clear_line(site: Site) -> None:
     assert done.returncode == 1
     assert "does not run on cuda:7" in done.stdout
     assert site.files("inbox") == ["cat.png", "cat_mask.png"]
+
+
+def test_a_claimed_file_that_somebody_took_away_is_told_and_holds_nobody(site: Site) -> None:
+    spool = open_spool(Settings(spool=site.root))
+    save(photo(), site.inbox / "cat.png")
+    save(hole(), site.inbox / "cat_mask.png")
+    (pair,) = pair_up(scan(spool.inbox).pictures).pairs
+    record = claim_pair(spool, pair)
+    assert record is not None
+    (site.work / record.job / "in" / "picture").unlink()
+    save(photo(), site.inbox / "dog.png")
+    save(hole(), site.inbox / "dog_mask.png")
+    done = site.once()
+    assert "1 done, 1 failed" in done.stdout
+    assert site.files("failed") == ["cat.png.reason.txt", "cat_mask.png"]
+    assert "was gone when it was to be worked" in (site.failed / "cat.png.reason.txt").read_text()
