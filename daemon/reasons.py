@@ -47,7 +47,7 @@ class Trouble(Exception):  # noqa: N818 - holding a queue is no error
     Raises `KeyError` for a key that is not on the list: the list is complete, or the code is wrong.
     """
 
-    def __init__(self, key: str, **facts: object) -> None:
+    def __init__(self, key: str, /, **facts: object) -> None:
         self.reason = REASONS[key]
         self.facts = {name: _plain(value) for name, value in facts.items()}
         super().__init__(self.sentence)

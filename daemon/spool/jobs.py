@@ -45,6 +45,7 @@ def claim_pair(spool: Spool, pair: Pair, trimap_band_percent: float | None = Non
     None where a file is no longer what the scan saw; the inbox is then unchanged. On `OSError`
     what was moved has been given back, or will be by the next `recover`.
     """
+    spool.require_ours()
     if not _unchanged(spool.inbox, pair.picture, pair.companion):
         return None
     record = Record(

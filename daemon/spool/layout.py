@@ -4,12 +4,13 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+import psutil
 import structlog
 
 from daemon.events import Event
@@ -54,14 +55,22 @@ class Spool:
         """The folder of a job: `in/` holds the originals, `out/` what the worker writes."""
         return self.jobs / job
 
+    def require_ours(self) -> None:
+        """Raise `PermissionError` where the work folder has become somebody else's.
+
+        In an inbox it can be renamed away by anyone, and another, with forged records, put there.
+        """
+        if self.jobs.is_there():
+            files.require_private(self.jobs)
+
     def require_mounts(self) -> None:
         """Raise a `WORLD` trouble where a folder that was a mount point when opened no longer is.
 
         What is written into an empty mount point disappears when the disk comes back.
         """
-        for path in self.mounts:
-            if not path.is_mount():
-                raise Trouble("folder_missing", path=path)
+        gone = self.mounts - _mounted(self.mounts)
+        for path in sorted(gone):
+            raise Trouble("folder_missing", path=path)
 
 
 def open_spool(settings: Settings) -> Spool:
@@ -86,8 +95,14 @@ def open_spool(settings: Settings) -> Spool:
         archive=folders["archive"],
         ownership=ownership,
         originals=settings.originals,
-        mounts=frozenset(path for path in folders.values() if path.is_mount()),
+        mounts=_mounted(folders.values()),
     )
+
+
+def _mounted(paths: Iterable[Path]) -> frozenset[Path]:
+    """Those on which something is mounted, be it a folder of the same disk; links are followed."""
+    points = {disk.mountpoint for disk in psutil.disk_partitions(all=True)}
+    return frozenset(path for path in paths if os.path.realpath(path) in points)
 
 
 def _work_beside(inbox: Path, work: Path) -> Path:

@@ -19,7 +19,7 @@ def publish(spool: Spool, record: Record) -> Record:
     try:
         return _publish_outputs(spool, record)
     except OSError as error:
-        if error.errno not in UNPLACEABLE:
+        if error.errno not in UNPLACEABLE or not spool.outbox.is_dir():
             raise
         detail = error.strerror
         trouble = Trouble("unplaceable", path=record.outputs[-1].target, detail=detail)

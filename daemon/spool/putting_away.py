@@ -88,7 +88,7 @@ def _put_back(spool: Spool, record: Record, original: Original) -> bool:
     place, target = held(spool, record, original), Place(spool.inbox, original.path)
     try:
         files.make_folders(target.parent, spool.ownership)
-        files.rename(place, target)
+        files.move(place, target)
         files.sync_folder(target.parent)
     except FileExistsError:
         if not _is_same_file(place, target):

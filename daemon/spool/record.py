@@ -5,14 +5,15 @@ no place outside the spool.
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from daemon.intake.pairing import Role, Task, makes_trimap
 from daemon.intake.scan import Entry, Identity
 from daemon.places import Place
-from daemon.reasons import Report
+from daemon.reasons import REASONS, Report
 from daemon.spool import files
 from daemon.spool.layout import Spool
 
@@ -123,9 +124,10 @@ def load(spool: Spool, job: str) -> Record:
                 "story": tuple(data["story"]),
             }
         )
-    except (KeyError, TypeError) as error:
+        _require_inside(record, job)
+        _require_sound(record)
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no job record: {error!r}") from None
-    _require_inside(record, job)
     return record
 
 
@@ -141,6 +143,22 @@ def _require_inside(record: Record, job: str) -> None:
         or any(path.startswith("/") or ".." in path.split("/") for path in paths)
     ):
         raise ValueError(f"the record of {job} names what is not its own")
+
+
+def _require_sound(record: Record) -> None:
+    """Raise `ValueError` or `TypeError` for values that no record of ours has."""
+    for text in (*(o.path for o in record.originals), *(o.target for o in record.outputs)):
+        if b"\0" in os.fsencode(text) or not text:
+            raise ValueError("a path that no file has")
+    for number, least in ((record.attempts, 0), (record.number, 1), (record.told, 0)):
+        if type(number) is not int or number < least:
+            raise ValueError("a number that is none")
+    if record.task not in get_args(Task) or record.role not in get_args(Role):
+        raise ValueError("a task that there is not")
+    if record.report is not None and record.report.key not in REASONS:
+        raise ValueError("a reason that there is not")
+    if not all(isinstance(line, str) for line in record.story):
+        raise ValueError("a story that is none")
 
 
 def save(spool: Spool, record: Record) -> Record:

@@ -1,5 +1,6 @@
 """What a restart does with the jobs it finds: it settles each from the state its record names."""
 
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -7,9 +8,10 @@ import structlog
 from daemon.events import Event
 from daemon.places import Place
 from daemon.reasons import Trouble, one_line
+from daemon.settings import Settings
 from daemon.spool import files
-from daemon.spool.jobs import settle
-from daemon.spool.layout import Spool
+from daemon.spool.jobs import give_back, settle
+from daemon.spool.layout import HIDDEN_WORK, Spool, SpoolInUseError, locked
 from daemon.spool.numbers import note_name
 from daemon.spool.publishing import publish
 from daemon.spool.record import IN, Record, State, load
@@ -30,6 +32,7 @@ def recover(
     Also returns what kept a job from being settled, if anything did: the others are settled all the
     same, and calling again goes on from there.
     """
+    spool.require_ours()
     to_run: list[Record] = []
     stuck: OSError | Trouble | None = None
     for job in sorted(name for name, _ in spool.jobs.listing()):
@@ -42,6 +45,40 @@ def recover(
         else:
             to_run += [unfinished] if unfinished else []
     return to_run, stuck
+
+
+def recover_elsewhere(spool: Spool, settings: Settings) -> OSError | Trouble | None:
+    """Settle the jobs of work folders that served before: under other settings, or other mounts.
+
+    What was still to be run goes back to the inbox. Returns what kept a job from it, if anything
+    did; a folder that another daemon works in is left alone.
+    """
+    stuck: OSError | Trouble | None = None
+    before = {settings.folders()["work"], (settings.spool / "work").absolute()}
+    for work in sorted((before | {spool.inbox / HIDDEN_WORK}) - {spool.work}):
+        other = replace(spool, work=work)
+        try:
+            if not _is_ours(other):
+                continue
+            with locked(other):
+                to_run, met = recover(other)
+                stuck = stuck or met
+                for record in to_run:
+                    give_back(other, record)
+        except SpoolInUseError:
+            continue
+        except (OSError, Trouble) as error:
+            stuck = stuck or error
+    return stuck
+
+
+def _is_ours(spool: Spool) -> bool:
+    """Whether there is a work folder, and nobody else's: what others made holds no job of ours."""
+    try:
+        spool.require_ours()
+    except PermissionError:
+        return False
+    return spool.jobs.is_folder()
 
 
 def _recover_job(spool: Spool, job: str) -> Record | None:

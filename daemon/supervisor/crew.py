@@ -37,8 +37,14 @@ LONGEST_PAUSE_S: Final = 60.0
 START_TIMEOUT_S: Final = 600.0
 # Of the machine's memory, for a worker on its CPU; the rest is for whoever else is there.
 _MEMORY_SHARE: Final = 0.9
+# A worker that ends closes its pipe a moment before; one that does not end is ended.
+_LAST_WORDS_S: Final = 1.0
 # A message is a page of text. A worker that sends more without a line end has gone wrong.
 _MAX_LINE_BYTES: Final = 1 << 20
+
+
+class _NotItsTurnError(Exception):
+    """A worker has said what a sound one would not say at this moment."""
 
 
 class Stage(Enum):
@@ -275,7 +281,7 @@ class Crew:
         for text in lines:
             try:
                 heard.append(self._hear(worker, from_worker.validate_json(bytes(text))))
-            except ValidationError:
+            except (ValidationError, _NotItsTurnError):
                 worker.process.kill()  # whatever it is now, it is no worker of ours
                 break
         return heard
@@ -294,6 +300,8 @@ class Crew:
         self.workers.clear()
 
     def _hear(self, worker: Worker, message: Hello | Done | Problem) -> Hello | Done | Problem:
+        if not self._is_its_turn(worker, message):
+            raise _NotItsTurnError
         match message:
             case Hello():
                 worker.hello = message
@@ -321,9 +329,22 @@ class Crew:
             case _:
                 worker.job = None
                 worker.deadline = float("inf")
+                if isinstance(message, Problem) and message.reason == "out_of_memory":
+                    # What is left of its memory would be too little for the next picture.
+                    worker.stage = Stage.LEAVING
                 if worker.stage is Stage.LEAVING:
                     worker.ear.close()
         return message
+
+    def _is_its_turn(self, worker: Worker, message: Hello | Done | Problem) -> bool:
+        """Whether a sound worker could say this now. One that an intruder holds says anything."""
+        match message:
+            case Hello(models=models):
+                return worker.hello is None and models.keys() == self._settings.models().keys()
+            case Problem(job=None):
+                return worker.hello is None
+            case _:
+                return worker.job is not None and message.job == worker.job
 
     def _fall_back(self, why: str) -> None:
         """A worker did not come up: the next try waits longer each time."""
@@ -332,15 +353,18 @@ class Crew:
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     def _bury(self, worker: Worker) -> Death:
+        with suppress(subprocess.TimeoutExpired):
+            worker.process.wait(_LAST_WORDS_S)
+        worker.process.kill()  # it may have closed its pipe and live on
         code = worker.process.wait()
         detail = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         if worker.is_late and worker.hello is None:
             worker.refusal = f"it was not ready after {START_TIMEOUT_S:.0f} s"
         log.log(
-            40
+            20
+            if worker.stage is Stage.LEAVING and not worker.job
+            else 40
             if worker.job or worker.hello is None
-            else 20
-            if worker.stage is Stage.LEAVING
             else 30,
             Event.WORKER_ENDED,
             pid=worker.process.pid,

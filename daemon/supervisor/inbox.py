@@ -222,7 +222,7 @@ class Inbox:
     def _why_not_taken(self, pair: Pair, now: float) -> Waiting | None:
         path = pair.picture.path
         if pair.task not in self._tasks:
-            return Waiting(path, Report.of(_no_model(pair.task)))
+            return Waiting(path, Report.of(no_model(pair.task)))
         for entry in (pair.picture, pair.companion):
             quiet_at = self._quiet.quiet_at(entry)
             if quiet_at is None:
@@ -353,6 +353,7 @@ def _paths(pair: Pair) -> set[str]:
     return {pair.picture.path, pair.companion.path}
 
 
-def _no_model(task: Task) -> Trouble:
+def no_model(task: Task) -> Trouble:
+    """Why a pair waits for whose task nothing is configured."""
     name = "inpainting" if task == "inpaint" else "matting"
     return Trouble("no_model", task=name, setting=f"{task}_model")

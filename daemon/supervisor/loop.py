@@ -26,10 +26,10 @@ from daemon.settings import Settings
 from daemon.spool import files, jobs
 from daemon.spool.layout import Spool, locked, open_spool
 from daemon.spool.record import Record, State, held
-from daemon.spool.recovery import recover
+from daemon.spool.recovery import recover, recover_elsewhere
 from daemon.supervisor.crew import Crew, Death, Worker
 from daemon.supervisor.hold import FIRST_HOLD_S, LONGEST_HOLD_S, Hold
-from daemon.supervisor.inbox import Inbox
+from daemon.supervisor.inbox import Inbox, no_model
 from daemon.supervisor.joblog import job_log
 from daemon.supervisor.systemd import READY, RELOADING, STOPPING, WATCHDOG, StatusLine, notify
 from daemon.worker.protocol import Done, Hello, Job, Problem, outputs_of
@@ -39,8 +39,8 @@ log = structlog.get_logger()
 # `once` does not wait for the world for ever: 1 + 2 + 4 + 8 s, then it says what is wrong.
 _ONCE_TRIES: Final = 5
 _NO_ROOT: Final = (
-    "Run it as a user of its own, who may write in the spool's folders and nowhere else; "
-    "docs/confinement.md says how."
+    "Run it as a user of its own, who may write in the spool's folders and nowhere else "
+    "(docs/confinement.md)."
 )
 # Failures that are remembered by name. A daemon runs for years, and its log has them all.
 _MOST_LISTED: Final = 1000
@@ -101,6 +101,8 @@ class Supervisor:
     _forgiven: set[str] = field(default_factory=set)
     _settle_again_at: float = float("inf")
     _stuck: Trouble | None = None
+    _elsewhere: OSError | Trouble | None = None
+    _is_stuck_here: bool = False
     _gave_up: Trouble | None = None
     _reload: _Reload = _Reload.NONE
     _done: int = 0
@@ -266,7 +268,7 @@ class Supervisor:
         except OSError as error:
             self._hold.begin(world_trouble(error))
         else:
-            if not self._running and self._stuck is None:
+            if not self._running and not self._is_stuck_here:
                 self._release()
 
     def _next_record(self) -> Record | None:
@@ -301,6 +303,7 @@ class Supervisor:
     def _can_claim(self) -> bool:
         """Whether a file of our own goes from the inbox to the work folder."""
         try:
+            self.spool.require_ours()
             files.probe_rename(Place(self.spool.inbox), self.spool.jobs)
         except OSError:
             return False
@@ -318,6 +321,9 @@ class Supervisor:
                 if isinstance(error, FileNotFoundError) and self._has_vanished(record):
                     self._fail(record, Trouble("vanished"))
                     return
+                if isinstance(error, PermissionError) and self._is_forbidden(record):
+                    self._return(record, Trouble("unreadable", path=record.picture.path))
+                    return
                 self._queue.appendleft(_Queued(record, 0.0))
                 raise
             self._running[record.job] = record
@@ -332,8 +338,29 @@ class Supervisor:
 
     def _has_vanished(self, record: Record) -> bool:
         """Whether the job is there, and a file of its pair is not: no disk's fault."""
-        files = [held(self.spool, record, original) for original in record.originals]
-        return self.spool.job(record.job).is_folder() and not all(f.is_there() for f in files)
+        places = [held(self.spool, record, original) for original in record.originals]
+        return self.spool.job(record.job).is_folder() and not all(p.is_there() for p in places)
+
+    def _is_forbidden(self, record: Record) -> bool:
+        """Whether a file of the pair itself may not be read, whatever else may."""
+        for original in record.originals:
+            try:
+                os.close(files.open_regular(held(self.spool, record, original)))
+            except PermissionError:
+                return True
+            except OSError:
+                return False
+        return False
+
+    def _return(self, record: Record, trouble: Trouble) -> None:
+        """Put a pair back into the inbox, where it waits for what the trouble says."""
+        log.info(
+            Event.PAIR_GIVEN_BACK,
+            picture=record.picture.path,
+            reason=trouble.reason.key,
+            says=trouble.sentence,
+        )
+        jobs.give_back(self.spool, record)
 
     def _listen(self, worker: Worker) -> None:
         out = worker.out
@@ -354,6 +381,12 @@ class Supervisor:
                 for task, model in models.items():
                     if not model.trained:
                         log.warning(Event.MODEL_UNTRAINED, task=task, model=model.path)
+            case Done(job=job) if job in self._running and not _is_complete(
+                self._running[job], heard
+            ):
+                worker.process.kill()  # no worker of ours any more
+                detail = "its answer was no answer to this job"
+                self._handle(self._running.pop(job), Report("worker_died", {"detail": detail}))
             case Done(job=job) if job in self._running and worker.hello:
                 # Until it is published the attempt does not count: what may fail is the world.
                 self._forgiven.add(job)
@@ -380,7 +413,8 @@ class Supervisor:
         outputs = [(produced.held, produced.suffix) for produced in done.outputs]
         record = jobs.publish_result(self.spool, record, outputs, job_log(record, done, hello))
         if record.state is State.WORK:
-            self._requeue(record)
+            # What it says it made was not there, or a crash destroyed it.
+            self._handle(record, Report("worker_died", {"detail": "its result was lost"}))
             return
         if record.state is State.FAILED and record.report:
             self._report_failure(record, record.report.trouble())
@@ -435,13 +469,7 @@ class Supervisor:
             facts = {**trouble.facts, "seconds": limit}
             self._fail(record, Trouble("corrupt", **facts))
             return
-        log.info(
-            Event.PAIR_GIVEN_BACK,
-            picture=record.picture.path,
-            reason=trouble.reason.key,
-            says=trouble.sentence,
-        )
-        jobs.give_back(self.spool, record)
+        self._return(record, trouble)
 
     def _fail(self, record: Record, trouble: Trouble) -> None:
         try:
@@ -472,6 +500,7 @@ class Supervisor:
     def _recover(self) -> None:
         """Settle what an earlier run left; a trouble of the world holds the queue until it can."""
         try:
+            self._elsewhere = recover_elsewhere(self.spool, self.settings)
             self._recover_unfinished()
         except Trouble as trouble:
             self._hold.begin(trouble)
@@ -482,9 +511,15 @@ class Supervisor:
         known = frozenset(self._running) | {queued.record.job for queued in self._queue}
         to_run, stuck = recover(self.spool, except_for=known)
         # One job that can't be settled keeps nobody else from being served.
-        self._settle_again_at = self.clock() + LONGEST_HOLD_S if stuck else float("inf")
-        self._note_stuck(stuck)
+        if self._elsewhere is not None:
+            self._elsewhere = recover_elsewhere(self.spool, self.settings)
+        is_stuck = stuck is not None or self._elsewhere is not None
+        self._settle_again_at = self.clock() + LONGEST_HOLD_S if is_stuck else float("inf")
+        self._note_stuck(stuck, self._elsewhere)
         for record in to_run:
+            if record.task not in self.settings.models():
+                self._return(record, no_model(record.task))
+                continue
             if record.job in self._forgiven:
                 record = replace(record, attempts=record.attempts - 1)
             # Where everything died in the middle of a try, it may well be the killer.
@@ -499,9 +534,13 @@ class Supervisor:
                 self._queue.append(_Queued(record, 0.0))
         self._forgiven.clear()
 
-    def _note_stuck(self, stuck: OSError | Trouble | None) -> None:
+    def _note_stuck(
+        self, stuck: OSError | Trouble | None, elsewhere: OSError | Trouble | None
+    ) -> None:
         before = self._stuck
-        self._stuck = world_trouble(stuck) if isinstance(stuck, OSError) else stuck
+        self._is_stuck_here = stuck is not None
+        met = stuck or elsewhere
+        self._stuck = world_trouble(met) if isinstance(met, OSError) else met
         if self._stuck is None:
             return
         if before is None or before.sentence != self._stuck.sentence:
@@ -511,7 +550,7 @@ class Supervisor:
                 says=self._stuck.sentence,
                 advice=self._stuck.advice,
             )
-        if self._hold.is_on or not self._looked:
+        if self._is_stuck_here and (self._hold.is_on or not self._looked):
             self._hold.begin(self._stuck)
 
     def _forgive_running(self) -> None:
@@ -556,6 +595,9 @@ class Supervisor:
         if self._hold.trouble is not None:
             return f"holding: {self._hold.trouble.sentence} {self._hold.trouble.advice}"
         counts = f"{tally.done} done, {tally.failed} failed"
+        if self._crew.refusal is not None and not any(w.hello for w in self._crew.workers):
+            trouble = Trouble("worker_will_not_start", detail=self._crew.refusal)
+            return f"holding: {trouble.sentence} {trouble.advice}"
         if self._stuck is not None:
             return f"{counts}; one job is stuck: {self._stuck.sentence} {self._stuck.advice}"
         if tally.running or tally.ready:
@@ -577,6 +619,14 @@ class Supervisor:
     def _drain_wakes(self) -> None:
         os.read(self._wake_in, 1 << 16)
         self._inbox.hasten()
+
+
+def _is_complete(record: Record, done: Done) -> bool:
+    """Whether a worker has made what such a job makes, each once."""
+    names = [output.held for output in done.outputs]
+    suffixes = {output.suffix for output in done.outputs}
+    wanted = outputs_of(record.task, record.role)
+    return sorted(names) == sorted(wanted) and len(suffixes) == len(wanted)
 
 
 def _inode(spool: Spool) -> tuple[int, int]:

@@ -1,6 +1,9 @@
 """The crew in its own process: what its clock does to real workers."""
 
 import selectors
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +12,8 @@ import tiny
 
 from daemon.settings import Settings
 from daemon.spool.layout import Spool, locked, open_spool
-from daemon.supervisor.crew import START_TIMEOUT_S, Crew, Death
+from daemon.supervisor.crew import START_TIMEOUT_S, Crew, Death, Worker
+from daemon.worker.protocol import Hello, Model, Problem, line
 
 
 class Clock:
@@ -62,3 +66,73 @@ def test_a_worker_that_never_gets_ready_is_ended_and_another_is_tried_later(
     (another,) = crew.workers
     assert another.process.pid != worker.process.pid
     assert Path(f"/proc/{another.process.pid}").exists()
+
+
+MODEL = Model(
+    path="/m.pt",
+    sha256="0" * 64,
+    network="tiny",
+    stage=None,
+    width=None,
+    precision="fp32",
+    licence="none",
+    trained=True,
+    metrics=None,
+)
+HELLO = Hello(device="cpu", devices=("cpu",), models={"inpaint": MODEL}, torch_version="none")
+
+
+def possessed(crew: Crew, said: bytes, *, then: str = "time.sleep(600)") -> Worker:
+    """A worker that an intruder holds: it says what he wants, through its own pipe."""
+    program = f"import os, time; os.write(1, {said!r}); {then}"
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    worker = Worker("cpu", process, socket.socket(), hello=HELLO, job="the job")
+    crew.workers.append(worker)
+    return worker
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        line(HELLO),
+        line(Problem(job=None, reason="worker_will_not_start", facts={})),
+        line(Problem(job="another", reason="disk_full", facts={})),
+        b"nonsense\n",
+    ],
+    ids=["a second hello", "that it can not start", "something of another job", "nonsense"],
+)
+def test_a_worker_that_says_what_no_sound_one_would_is_ended_and_keeps_its_time_limit(
+    crew: Crew, said: bytes
+) -> None:
+    worker = possessed(crew, said)
+    worker.deadline = 2000.0
+    assert crew.listen(worker) == []
+    assert worker.process.wait(10) == -9
+    assert (worker.job, worker.deadline) == ("the job", 2000.0)
+    (death,) = crew.listen(worker)
+    assert isinstance(death, Death)
+    assert death.job == "the job"
+
+
+def test_a_hello_without_the_models_that_are_set_is_not_believed(crew: Crew) -> None:
+    worker = possessed(crew, line(HELLO.model_copy(update={"models": {}})))
+    worker.hello = None
+    assert crew.listen(worker) == []
+    assert worker.process.wait(10) == -9
+
+
+def test_a_worker_that_closes_its_pipe_and_lives_on_is_ended(crew: Crew) -> None:
+    worker = possessed(crew, b"", then="os.close(1); time.sleep(600)")
+    (death,) = crew.listen(worker)
+    assert isinstance(death, Death)
+    assert (death.job, death.detail) == ("the job", "signal SIGKILL")
+
+
+def test_a_worker_that_ran_out_of_memory_is_replaced(crew: Crew) -> None:
+    said = Problem(job="the job", reason="out_of_memory", facts={"detail": "all gone"})
+    worker = possessed(crew, line(said), then="")
+    assert crew.listen(worker) == [said]
+    assert not worker.is_idle
+    (death,) = crew.listen(worker)
+    assert isinstance(death, Death)
+    assert death.job is None

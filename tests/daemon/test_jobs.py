@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -491,3 +492,78 @@ def test_a_job_whose_result_has_no_place_leaves_nothing_in_the_outbox(
     assert record.state is State.FAILED
     assert tree(spool.outbox) == {}
     assert set(tree(spool.failed)) == {"cat.jpg", "cat_mask.png", "cat.jpg.reason.txt"}
+
+
+def test_an_outbox_that_has_become_a_file_is_the_worlds_fault(spool: Spool) -> None:
+    record = claim(spool)
+    spool.outbox.rmdir()
+    spool.outbox.write_text("a file")
+    with pytest.raises(NotADirectoryError):
+        jobs.publish_result(spool, record, produce(spool, record), "log")
+    spool.outbox.unlink()
+    spool.outbox.mkdir()
+    assert recover(spool) == []
+    assert set(tree(spool.outbox)) == {"cat.png", "cat.log"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"attempts": "3"},
+        {"attempts": -1},
+        {"number": "/etc/x"},
+        {"task": "paint"},
+        {"role": "hat"},
+        {"report": {"key": "no such", "facts": {}}},
+        {"story": [1]},
+        {"told": None},
+        {"picture": 7},
+    ],
+    ids=str,
+)
+def test_a_damaged_record_is_no_record_and_ends_no_daemon(
+    spool: Spool, damage: dict[str, object]
+) -> None:
+    record = claim(spool)
+    path = record_file(spool, record)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    with pytest.raises(ValueError):
+        load(spool, record.job)
+    assert recover(spool) == []
+    assert PICTURE in tree(spool.failed).values()
+
+
+@pytest.mark.parametrize("path", ["a\0b", "", 7, "\ud800"])
+def test_a_record_with_a_path_that_no_file_has_is_no_record(spool: Spool, path: object) -> None:
+    record = claim(spool)
+    file = record_file(spool, record)
+    data = json.loads(file.read_text())
+    data["picture"]["path"] = path
+    file.write_text(json.dumps(data))
+    with pytest.raises(ValueError):
+        load(spool, record.job)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a folder away")
+def test_a_work_folder_that_became_somebody_elses_is_not_believed(spool: Spool) -> None:
+    claim(spool)
+    os.chown(spool.work, 12345, 12345)
+    with pytest.raises(PermissionError):
+        recovery.recover(spool)
+    with pytest.raises(PermissionError):
+        jobs.claim_pair(spool, drop(spool, "dog"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
+def test_a_folder_of_the_same_disk_that_is_mounted_on_the_outbox_is_missed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    outbox = tmp_path / "spool" / "outbox"
+    outbox.mkdir(parents=True)
+    subprocess.run(["mount", "--bind", str(tmp_path / "real"), str(outbox)], check=True)
+    try:
+        spool = open_spool(Settings(spool=tmp_path / "spool"))
+        spool.require_mounts()
+    finally:
+        subprocess.run(["umount", str(outbox)], check=True)
+    with pytest.raises(Trouble, match="is not there"):
+        spool.require_mounts()

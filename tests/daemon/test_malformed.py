@@ -17,7 +17,7 @@ SEEDS = range(1, 4)
 # What a faulty decoder does, by what is to be said of it.
 FAULTS = {
     "died": "os.abort()",
-    "hung": "[None for _ in iter(int, 1)]",
+    "hung": "any(None for _ in iter(int, 1))",
     "escaped": "{}['key']",
     "mode P": "changed(kept=picture.kept.convert('P'))",
     "memory": "changed(kept=Image.fromarray(numpy.empty((61, 97), numpy.uint8)))",

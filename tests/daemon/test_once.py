@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tiny
 from driver import Site, hole, inverted, load, photo, save, trimap
 from PIL import Image
@@ -232,3 +233,46 @@ def test_a_claimed_file_that_somebody_took_away_is_told_and_holds_nobody(site: S
     assert "1 done, 1 failed" in done.stdout
     assert site.files("failed") == ["cat.png.reason.txt", "cat_mask.png"]
     assert "was gone when it was to be worked" in (site.failed / "cat.png.reason.txt").read_text()
+
+
+def claimed(site: Site, name: str = "cat") -> str:
+    """A job that was claimed and not yet run when everything ended."""
+    spool = open_spool(Settings(spool=site.root))
+    save(photo(), site.inbox / f"{name}.png")
+    save(hole(), site.inbox / f"{name}_mask.png")
+    (pair,) = pair_up(scan(spool.inbox).pictures).pairs
+    record = claim_pair(spool, pair)
+    assert record is not None
+    return record.job
+
+
+def test_a_claimed_job_whose_model_is_no_longer_set_waits_and_costs_nobody(
+    site: Site, matting_model: Path
+) -> None:
+    claimed(site)
+    site.environment = {"RETOUCHD_MATTING_MODEL": str(matting_model)}
+    done = site.once()
+    assert "0 done, 0 failed, 1 waiting" in done.stdout
+    assert "no inpainting model is configured" in done.stdout
+    assert "worker_ended" not in done.stderr
+    assert site.files("inbox") == ["cat.png", "cat_mask.png"]
+
+
+def test_a_job_in_the_work_folder_of_earlier_settings_is_done(site: Site) -> None:
+    claimed(site)
+    done = site.once("--work", str(site.root / "work elsewhere"))
+    assert "1 done, 0 failed, 0 waiting" in done.stdout
+    assert site.files("outbox") == ["cat.log", "cat.png"]
+    assert site.jobs() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a folder somebody else's")
+def test_a_work_folder_that_somebody_else_made_in_the_inbox_stops_nobody(site: Site) -> None:
+    planted = site.inbox / ".retouchd-work"
+    planted.mkdir()
+    os.chown(planted, 12345, 12345)
+    save(photo(), site.inbox / "cat.png")
+    save(hole(), site.inbox / "cat_mask.png")
+    done = site.once()
+    assert done.returncode == 0, done.stderr
+    assert "queue_held" not in done.stderr

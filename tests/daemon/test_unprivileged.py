@@ -13,6 +13,12 @@ import psutil
 import pytest
 from driver import REPOSITORY, Daemon, Site, hole, inverted, load, photo, save, trimap
 
+from daemon.intake.pairing import pair_up
+from daemon.intake.scan import scan
+from daemon.settings import Settings
+from daemon.spool.jobs import claim_pair
+from daemon.spool.layout import open_spool
+
 Start = Callable[..., Daemon]
 NOBODY = 65534
 
@@ -136,3 +142,22 @@ def test_who_runs_it_as_root_is_told(site: Site, start: Start) -> None:
     said = daemon.wait_for("runs_as_root")
     assert said["level"] == "warning"
     assert "user of its own" in said["advice"]
+
+
+def test_a_claimed_file_that_may_not_be_read_waits_and_keeps_nobody_else_waiting(
+    unprivileged: Unprivileged, start: Start
+) -> None:
+    spool = open_spool(Settings(spool=unprivileged.root))
+    drop(unprivileged, "cat")
+    (pair,) = pair_up(scan(spool.inbox).pictures).pairs
+    record = claim_pair(spool, pair)
+    assert record is not None
+    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(unprivileged.root)], check=True)
+    (unprivileged.work / record.job / "in" / "picture").chmod(0)
+    daemon = start(unprivileged)
+    back = daemon.wait_for("pair_given_back")
+    assert back["reason"] == "unreadable"
+    drop(unprivileged, "dog")
+    daemon.wait_for("job_finished", picture="dog.png")
+    assert daemon.seen("queue_held") == []
+    assert unprivileged.files("inbox") == ["cat.png", "cat_mask.png"]
