@@ -37,8 +37,8 @@ LONGEST_PAUSE_S: Final = 60.0
 START_TIMEOUT_S: Final = 600.0
 # Of the machine's memory, for a worker on its CPU; the rest is for whoever else is there.
 _MEMORY_SHARE: Final = 0.9
-# A worker that ends closes its pipe a moment before; one that does not end is ended.
-_LAST_WORDS_S: Final = 1.0
+# A worker that ends closes its pipe before it takes torch down; one that does not end is ended.
+_LAST_WORDS_S: Final = 5.0
 # A message is a page of text. A worker that sends more without a line end has gone wrong.
 _MAX_LINE_BYTES: Final = 1 << 20
 

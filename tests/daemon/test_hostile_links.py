@@ -190,9 +190,9 @@ def test_a_hidden_work_folder_that_becomes_a_link_is_not_followed(
         outside = Outside(Path(other_disk) / "outside")
         (inbox / HIDDEN_WORK).rename(inbox / "taken")
         (inbox / HIDDEN_WORK).symlink_to(outside.root)
-        with pytest.raises(NotADirectoryError):
+        with pytest.raises(PermissionError):
             jobs.claim_pair(spool, pair)
-        with pytest.raises(NotADirectoryError):
+        with pytest.raises(PermissionError):
             recover(spool)
         with pytest.raises(NotADirectoryError), locked(spool):
             pass
