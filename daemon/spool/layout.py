@@ -69,8 +69,8 @@ class Spool:
         What is written into an empty mount point disappears when the disk comes back.
         """
         gone = self.mounts - _mounted(self.mounts)
-        for path in sorted(gone):
-            raise Trouble("folder_missing", path=path)
+        if gone:
+            raise Trouble("folder_missing", path=min(gone))
 
 
 def open_spool(settings: Settings) -> Spool:

@@ -5,7 +5,6 @@ nothing is left in it that is not our own.
 """
 
 import errno
-import os
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -91,19 +90,12 @@ def _put_back(spool: Spool, record: Record, original: Original) -> bool:
         files.move(place, target)
         files.sync_folder(target.parent)
     except FileExistsError:
-        if not _is_same_file(place, target):
-            return False
-        files.remove_file(place)  # a rename by link and unlink that was cut short
+        return False
     except OSError as error:
         if error.errno not in UNPLACEABLE:
             raise
         return False  # its folder's name has become a file's
     return True
-
-
-def _is_same_file(one: Place, other: Place) -> bool:
-    first, second = one.about(), other.about()
-    return first is not None and second is not None and os.path.samestat(first, second)
 
 
 def _put_away(spool: Spool, root: Path, record: Record, original: Original) -> Record:

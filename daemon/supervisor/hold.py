@@ -4,13 +4,14 @@ The world's troubles (a full disk, a mount that is gone) hold it. It is tried ag
 second, then after two, four and so on, at least once a minute, for as long as it takes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
 
 from daemon.events import Event
-from daemon.reasons import Trouble
+from daemon.reasons import Trouble, world_trouble
 
 log = structlog.get_logger()
 
@@ -51,6 +52,16 @@ class Hold:
         self.times = self.times + 1 if self.is_on else 1
         self.trouble = trouble
         self.postpone()
+
+    @contextmanager
+    def when_in_trouble(self) -> Iterator[None]:
+        """What raises in here for the world's reasons holds the queue, and goes no further."""
+        try:
+            yield
+        except Trouble as trouble:
+            self.begin(trouble)
+        except OSError as error:
+            self.begin(world_trouble(error))
 
     def postpone(self) -> None:
         """Do not try again before the pause is over."""

@@ -252,7 +252,7 @@ class Supervisor:
 
         A queue that holds is tried with one job, which ends the hold when it finishes.
         """
-        try:
+        with self._hold.when_in_trouble():
             if self._hold.is_on:
                 self._hold.postpone()
             if self._hold.is_on or self.clock() >= self._settle_again_at:
@@ -263,11 +263,6 @@ class Supervisor:
                     self._hand_out(worker, record)
                     if self._hold.is_on:
                         return
-        except Trouble as trouble:
-            self._hold.begin(trouble)
-        except OSError as error:
-            self._hold.begin(world_trouble(error))
-        else:
             if not self._running and not self._is_stuck_here:
                 self._release()
 
@@ -368,12 +363,8 @@ class Supervisor:
             if isinstance(heard, Death):
                 self._selector.unregister(out)
             self._inbox.mark_stale()
-            try:
+            with self._hold.when_in_trouble():
                 self._answer(worker, heard)
-            except Trouble as trouble:
-                self._hold.begin(trouble)
-            except OSError as error:
-                self._hold.begin(world_trouble(error))
 
     def _answer(self, worker: Worker, heard: Hello | Done | Problem | Death) -> None:
         match heard:
@@ -499,13 +490,9 @@ class Supervisor:
 
     def _recover(self) -> None:
         """Settle what an earlier run left; a trouble of the world holds the queue until it can."""
-        try:
+        with self._hold.when_in_trouble():
             self._elsewhere = recover_elsewhere(self.spool, self.settings)
             self._recover_unfinished()
-        except Trouble as trouble:
-            self._hold.begin(trouble)
-        except OSError as error:
-            self._hold.begin(world_trouble(error))
 
     def _recover_unfinished(self) -> None:
         known = frozenset(self._running) | {queued.record.job for queued in self._queue}

@@ -19,7 +19,7 @@ Answer = Callable[[Job, Sequence[int]], Done | Problem]
 # Taken before anybody puts a fault in its way: the pipe to a worker lies on no disk.
 _write = os.write
 
-_MODEL = Model(
+MODEL = Model(
     path="/models/tiny.pt",
     sha256="0" * 64,
     network="tiny",
@@ -30,7 +30,7 @@ _MODEL = Model(
     trained=True,
     metrics=None,
 )
-_HELLO = Hello(device="cpu", devices=("cpu",), models={"inpaint": _MODEL}, torch_version="none")
+HELLO = Hello(device="cpu", devices=("cpu",), models={"inpaint": MODEL}, torch_version="none")
 _INPUT = Input(sha256="0" * 64, bytes=1, width=1, height=1, mode="RGB", format="PNG")
 
 
@@ -45,7 +45,7 @@ class StandInCrew:
         self.is_reloading = False
         process = cast("subprocess.Popen[bytes]", SimpleNamespace(pid=0, stdout=io.FileIO(out)))
         nobody = socket.socket(socket.AF_UNIX)
-        self.workers = [Worker("cpu", process, nobody, hello=_HELLO)]
+        self.workers = [Worker("cpu", process, nobody, hello=HELLO)]
 
     def tend(self) -> None:
         """Nothing to start and nobody to kill."""

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import tiny
+from standin import HELLO
 
 from daemon.settings import Settings
 from daemon.spool.layout import Spool, locked, open_spool
 from daemon.supervisor.crew import START_TIMEOUT_S, Crew, Death, Worker
-from daemon.worker.protocol import Hello, Model, Problem, line
+from daemon.worker.protocol import Problem, line
 
 
 class Clock:
@@ -66,20 +67,6 @@ def test_a_worker_that_never_gets_ready_is_ended_and_another_is_tried_later(
     (another,) = crew.workers
     assert another.process.pid != worker.process.pid
     assert Path(f"/proc/{another.process.pid}").exists()
-
-
-MODEL = Model(
-    path="/m.pt",
-    sha256="0" * 64,
-    network="tiny",
-    stage=None,
-    width=None,
-    precision="fp32",
-    licence="none",
-    trained=True,
-    metrics=None,
-)
-HELLO = Hello(device="cpu", devices=("cpu",), models={"inpaint": MODEL}, torch_version="none")
 
 
 def possessed(crew: Crew, said: bytes, *, then: str = "time.sleep(600)") -> Worker:

@@ -79,7 +79,8 @@ def ready(site: Site, start: Start, *arguments: str) -> Daemon:
 def check_done(daemon: Daemon, site: Site, name: str = "cat", outbox: Path | None = None) -> None:
     """The pair is done, at its first attempt; nothing was lost and nobody was blamed."""
     folder = outbox or site.outbox
-    daemon.wait_until(lambda: not site.jobs() and (folder / f"{name}.png").exists(), "the result")
+    # In this order: before the claim there is no job either.
+    daemon.wait_until(lambda: (folder / f"{name}.png").exists() and not site.jobs(), "the result")
     assert (load(folder / f"{name}.png") == inverted(photo(), hole())).all()
     assert "\nattempt:              1\n" in (folder / f"{name}.log").read_text()
     assert sorted(p.name for p in folder.iterdir()) == [f"{name}.log", f"{name}.png"]
