@@ -22,7 +22,7 @@ from daemon.places import Place
 from daemon.reasons import world_trouble
 from daemon.settings import Settings
 from daemon.spool import files
-from daemon.supervisor.crew import start_worker
+from daemon.supervisor.starting import start_worker
 from daemon.worker.protocol import Hello, Problem, from_worker
 
 # Loading torch and a full-size network from a slow disk takes its time.

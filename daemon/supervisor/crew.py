@@ -1,32 +1,26 @@
 """The workers: one process a device, started, watched, killed when late, replaced when dead.
 
-Trusts: nothing a worker says beyond the checked messages. Promises: it is always known which job
-a worker held when it died.
+Promises: it is always known which job a worker held when it died; and while one is being replaced,
+by a reload or because its job takes too long, the one before works on (see `spares`).
 """
 
-import importlib.util
-import os
-import signal
-import socket
-import subprocess
-import sys
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
-import psutil
 import structlog
-from pydantic import ValidationError
 
-import daemon
 from daemon.events import Event
 from daemon.settings import Settings
 from daemon.spool.layout import Spool
-from daemon.worker import channel
-from daemon.worker.protocol import Done, Hello, Job, Orders, Problem, from_worker
+from daemon.supervisor.member import Death, Stage, Worker
+from daemon.supervisor.spares import Spares, not_needed, spare_for
+from daemon.supervisor.starting import start_worker
+from daemon.worker.protocol import Done, Hello, Job, Problem
+
+__all__ = ["START_TIMEOUT_S", "Crew", "Death", "Stage", "Worker", "start_worker"]
 
 log = structlog.get_logger()
 
@@ -35,136 +29,6 @@ LONGEST_PAUSE_S: Final = 60.0
 # A start may compile PyMatting and read gigabytes from a slow disk. A model that hangs at its first
 # trial, or a driver that does, is not waited for any longer.
 START_TIMEOUT_S: Final = 600.0
-# Of the machine's memory, for a worker on its CPU; the rest is for whoever else is there.
-_MEMORY_SHARE: Final = 0.9
-# A worker that ends closes its pipe before it takes torch down; one that does not end is ended.
-_LAST_WORDS_S: Final = 5.0
-# A message is a page of text. A worker that sends more without a line end has gone wrong.
-_MAX_LINE_BYTES: Final = 1 << 20
-
-
-class _NotItsTurnError(Exception):
-    """A worker has said what a sound one would not say at this moment."""
-
-
-class Stage(Enum):
-    """Where a worker stands: a reload brings new ones in beside those that serve."""
-
-    COMING = "coming"
-    SERVING = "serving"
-    LEAVING = "leaving"
-
-
-@dataclass
-class Worker:
-    """One worker process and what it is doing."""
-
-    device: str
-    process: subprocess.Popen[bytes]
-    ear: socket.socket
-    hello: Hello | None = None
-    job: str | None = None
-    deadline: float = float("inf")
-    is_late: bool = False
-    refusal: str | None = None
-    stage: Stage = Stage.SERVING
-    buffer: bytearray = field(default_factory=bytearray)
-
-    @property
-    def is_idle(self) -> bool:
-        """Ready for a job."""
-        return self.hello is not None and self.job is None and self.stage is Stage.SERVING
-
-    @property
-    def out(self) -> IO[bytes]:
-        """The pipe it reports on."""
-        assert self.process.stdout is not None  # noqa: S101 - Popen was given a pipe
-        return self.process.stdout
-
-
-@dataclass(frozen=True)
-class Death:
-    """A worker ended: which job it held, how it ended, and whether it was killed for being late."""
-
-    job: str | None
-    detail: str
-    was_late: bool
-
-
-def start_worker(
-    settings: Settings, work: Path, device: str, inherit: list[int], *, compile_first: bool = True
-) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start a worker process and give it its orders; it ends when the socket is closed.
-
-    `compile_first` is for the first worker of a run. Raises `OSError`.
-    """
-    # -P: no module is ever taken from the folder we happen to run in.
-    command = [sys.executable, "-P", "-m", "daemon.worker.main"]
-    paths = [str(Path(daemon.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        # Never in a work folder inside the inbox: what lies in that cache is run.
-        **_compiler_cache(settings.folders()["work"]),
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-    }
-    ours, theirs = channel.connect()
-    try:
-        with theirs:
-            process = subprocess.Popen(
-                command,
-                stdin=theirs.fileno(),
-                stdout=subprocess.PIPE,
-                pass_fds=inherit,
-                env=environment,
-                cwd="/",  # the folder we were started in may be gone one day
-                process_group=0,  # a Ctrl-C at the terminal is the supervisor's to hear
-            )
-    except OSError:
-        ours.close()
-        raise
-    _send(ours, _orders(settings, work, device, compile_first))
-    return process, ours
-
-
-def _orders(settings: Settings, work: Path, device: str, compile_first: bool) -> Orders:
-    memory = (
-        _MEMORY_SHARE * psutil.virtual_memory().total
-        if settings.worker_memory_gb is None
-        else settings.worker_memory_gb * 1e9
-    )
-    return Orders(
-        device=device,
-        threads=settings.threads,
-        models={task: str(path) for task, path in settings.models().items()},
-        max_pixels=settings.max_pixels,
-        max_file_bytes=settings.max_file_bytes(),
-        output_format=settings.output_format,
-        jpeg_quality=settings.jpeg_quality,
-        confine=settings.confine,
-        keep_out=tuple(os.fsencode(path) for path in {work, *settings.folders().values()}),
-        compile_first=compile_first,
-        memory_limit_bytes=int(memory),
-    )
-
-
-def _compiler_cache(work: Path) -> dict[str, str]:
-    """Where PyMatting keeps what it compiles, which takes most of a minute the first time.
-
-    Beside its source where that is ours to write; else in the work folder, which is private: what
-    lies in that cache is run.
-    """
-    source = importlib.util.find_spec("pymatting")
-    folders = list(source.submodule_search_locations or ()) if source else []
-    if folders and os.access(folders[0], os.W_OK, effective_ids=True):
-        return {}
-    return {"NUMBA_CACHE_DIR": str(work / ".cache")}
-
-
-def _send(ear: socket.socket, message: Orders | Job, descriptors: Sequence[int] = ()) -> None:
-    # Where it does not get there the worker is dead, which its silence will say, or hears nothing
-    # any more, and its deadline will come.
-    with suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
-        channel.send(ear, message, descriptors)
 
 
 class Crew:
@@ -180,6 +44,7 @@ class Crew:
         self._pause_s = FIRST_PAUSE_S
         self._next_start = 0.0
         self._wanted = settings.devices()
+        self._spares = Spares(settings.job_timeout_s)
         self.workers: list[Worker] = []
         self.refusal: str | None = None
         self._is_compiled = False
@@ -189,28 +54,24 @@ class Crew:
         self._spool, self._lock = spool, lock
 
     def tend(self) -> None:
-        """Start the workers that are missing and kill those whose job has taken too long."""
+        """Kill those whose time is over, fill the places that are free, see to the spares."""
         now = self._clock()
         for worker in self.workers:
-            if now >= worker.deadline and not worker.is_late:
-                worker.is_late = True
-                worker.process.kill()
-        missing = list(self._wanted)
-        for worker in self._serving():
-            if worker.device in missing:
-                missing.remove(worker.device)
-        if missing and now >= self._next_start:
-            for device in missing:
-                try:
-                    self._start(device, Stage.SERVING)
-                except OSError as error:
-                    self._fall_back(error.strerror or str(error))
-                    return
+            if now >= worker.limit:
+                worker.overstep()
+        try:
+            self._fill_places(now)
+        except OSError as error:
+            self._fall_back(error.strerror or str(error))
+        self._see_to_spares(now)
 
     def due(self) -> float:
         """When `tend` should be called next."""
-        late = min((w.deadline for w in self.workers if not w.is_late), default=float("inf"))
-        return late if len(self._serving()) == len(self._wanted) else min(late, self._next_start)
+        moments = [worker.limit for worker in self.workers]
+        moments += [self._spares.due(worker, self.workers) for worker in self.workers]
+        if self._free_places():
+            moments.append(self._next_start)
+        return min(moments, default=float("inf"))
 
     def reload(self) -> None:
         """Load the models anew, in new workers. Those that serve go on until the new ones can.
@@ -219,9 +80,8 @@ class Crew:
         """
         self._next_start = 0.0  # a model that was refused may be right now
         for worker in self.workers:
-            if worker.stage is Stage.COMING:
-                worker.process.kill()  # what it loaded is not the newest any more
-                worker.stage = Stage.LEAVING
+            if worker.stage in (Stage.COMING, Stage.SPARE):
+                worker.send_away()  # what it loaded is not the newest any more
         for worker in self._serving():
             try:
                 self._start(worker.device, Stage.COMING)
@@ -233,8 +93,63 @@ class Crew:
         """Whether new workers are on their way in."""
         return any(worker.stage is Stage.COMING for worker in self.workers)
 
+    def hand_out(self, worker: Worker, job: Job, descriptors: Sequence[int]) -> None:
+        """Give an idle worker a job and its files: picture, companion, outputs as the job has them.
+
+        The caller closes the descriptors. A worker that is just dying takes the job along: see
+        `Death`.
+        """
+        worker.give(job, descriptors, self._clock() + self._settings.job_timeout_s)
+
+    def listen(self, worker: Worker) -> list[Hello | Done | Problem | Death]:
+        """What a worker has to say; call it when its pipe is readable."""
+        lines = worker.read()
+        if lines is None:
+            return [self._bury(worker)]
+        heard: list[Hello | Done | Problem | Death] = []
+        for message in worker.believed(lines, self._settings.models().keys()):
+            self._note(worker, message)
+            is_refusal = isinstance(message, Problem) and message.job is None
+            # That one can't start which nobody waits for is no trouble.
+            if not (is_refusal and worker.stage in (Stage.SPARE, Stage.LEAVING)):
+                heard.append(message)
+        return heard
+
+    def dismiss(self, grace_s: float) -> None:
+        """End all workers: politely, then not. Jobs they hold stay in work/."""
+        for worker in self.workers:
+            worker.ear.close()  # which ends it
+        for worker in self.workers:
+            worker.end(grace_s)
+        self.workers.clear()
+
     def _serving(self) -> list[Worker]:
         return [worker for worker in self.workers if worker.stage is Stage.SERVING]
+
+    def _free_places(self) -> list[str]:
+        """The devices that have no worker, each as often as it lacks one."""
+        free = list(self._wanted)
+        for worker in self._serving():
+            if worker.device in free:
+                free.remove(worker.device)
+        return free
+
+    def _fill_places(self, now: float) -> None:
+        for device in self._free_places():
+            spare = spare_for(device, self.workers)
+            if spare is not None:
+                spare.stage = Stage.SERVING
+            elif now >= self._next_start:
+                self._start(device, Stage.SERVING)
+
+    def _see_to_spares(self, now: float) -> None:
+        for worker in self._serving():
+            if now >= self._spares.due(worker, self.workers):
+                worker.is_guarded = True
+                with suppress(OSError):  # then all is as if there were no spares
+                    self._start(worker.device, Stage.SPARE)
+        for spare in not_needed(self.workers):
+            spare.send_away()
 
     def _start(self, device: str, stage: Stage) -> None:
         process, ear = start_worker(
@@ -244,8 +159,9 @@ class Crew:
             [self._lock],
             compile_first=not self._is_compiled,
         )
-        deadline = self._clock() + START_TIMEOUT_S
-        self.workers.append(Worker(device, process, ear, deadline=deadline, stage=stage))
+        now = self._clock()
+        deadline = now + START_TIMEOUT_S
+        self.workers.append(Worker(device, process, ear, began=now, deadline=deadline, stage=stage))
 
     def _replace(self, new: Worker) -> None:
         """A worker that came in by a reload is ready: the one it replaces does no more jobs."""
@@ -257,94 +173,42 @@ class Crew:
                     worker.ear.close()  # which ends it
                 return
 
-    def hand_out(self, worker: Worker, job: Job, descriptors: Sequence[int]) -> None:
-        """Give an idle worker a job and its files: picture, companion, outputs as the job has them.
-
-        The caller closes the descriptors. A worker that is just dying takes the job along: see
-        `Death`.
-        """
-        worker.job = job.job
-        worker.deadline = self._clock() + self._settings.job_timeout_s
-        _send(worker.ear, job, descriptors)
-
-    def listen(self, worker: Worker) -> list[Hello | Done | Problem | Death]:
-        """What a worker has to say; call it when its pipe is readable."""
-        chunk = os.read(worker.out.fileno(), 1 << 16)
-        if not chunk:
-            return [self._bury(worker)]
-        worker.buffer += chunk
-        heard: list[Hello | Done | Problem | Death] = []
-        *lines, rest = worker.buffer.split(b"\n")
-        worker.buffer = bytearray(rest)
-        if len(rest) > _MAX_LINE_BYTES:
-            worker.process.kill()
-        for text in lines:
-            try:
-                heard.append(self._hear(worker, from_worker.validate_json(bytes(text))))
-            except (ValidationError, _NotItsTurnError):
-                worker.process.kill()  # whatever it is now, it is no worker of ours
-                break
-        return heard
-
-    def dismiss(self, grace_s: float) -> None:
-        """End all workers: politely, then not. Jobs they hold stay in work/."""
-        for worker in self.workers:
-            worker.ear.close()  # which ends it
-        for worker in self.workers:
-            try:
-                worker.process.wait(timeout=grace_s)
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
-            worker.out.close()
-        self.workers.clear()
-
-    def _hear(self, worker: Worker, message: Hello | Done | Problem) -> Hello | Done | Problem:
-        if not self._is_its_turn(worker, message):
-            raise _NotItsTurnError
+    def _note(self, worker: Worker, message: Hello | Done | Problem) -> None:
         match message:
             case Hello():
-                worker.hello = message
-                worker.deadline = float("inf")
-                self._is_compiled = True
-                self._pause_s = FIRST_PAUSE_S
-                self.refusal = None
-                if self._wanted == ["auto"] and len(message.devices) > 1:
-                    self._wanted = list(message.devices)
-                worker.device = message.device if "auto" not in self._wanted else worker.device
-                log.info(
-                    Event.WORKER_STARTED,
-                    pid=worker.process.pid,
-                    device=message.device,
-                    torch=message.torch_version,
-                    models={task: Path(m.path).name for task, m in message.models.items()},
-                    confinement=list(message.confinement),
-                )
-                if message.unconfined and self._settings.confine != "no":
-                    log.warning(Event.WORKER_UNCONFINED, why=message.unconfined)
-                if worker.stage is Stage.COMING:
-                    self._replace(worker)
+                self._welcome(worker, message)
             case Problem(job=None):
                 worker.refusal = str(message.facts.get("detail", ""))
             case _:
-                worker.job = None
-                worker.deadline = float("inf")
+                worker.take_back()
                 if isinstance(message, Problem) and message.reason == "out_of_memory":
                     # What is left of its memory would be too little for the next picture.
                     worker.stage = Stage.LEAVING
                 if worker.stage is Stage.LEAVING:
                     worker.ear.close()
-        return message
 
-    def _is_its_turn(self, worker: Worker, message: Hello | Done | Problem) -> bool:
-        """Whether a sound worker could say this now. One that an intruder holds says anything."""
-        match message:
-            case Hello(models=models):
-                return worker.hello is None and models.keys() == self._settings.models().keys()
-            case Problem(job=None):
-                return worker.hello is None
-            case _:
-                return worker.job is not None and message.job == worker.job
+    def _welcome(self, worker: Worker, hello: Hello) -> None:
+        worker.hello = hello
+        worker.deadline = float("inf")
+        self._spares.learn(self._clock() - worker.began)
+        self._is_compiled = True
+        self._pause_s = FIRST_PAUSE_S
+        self.refusal = None
+        if self._wanted == ["auto"] and len(hello.devices) > 1:
+            self._wanted = list(hello.devices)
+        worker.device = hello.device if "auto" not in self._wanted else worker.device
+        log.info(
+            Event.WORKER_STARTED,
+            pid=worker.process.pid,
+            device=hello.device,
+            torch=hello.torch_version,
+            models={task: Path(m.path).name for task, m in hello.models.items()},
+            confinement=list(hello.confinement),
+        )
+        if hello.unconfined and self._settings.confine != "no":
+            log.warning(Event.WORKER_UNCONFINED, why=hello.unconfined)
+        if worker.stage is Stage.COMING:
+            self._replace(worker)
 
     def _fall_back(self, why: str) -> None:
         """A worker did not come up: the next try waits longer each time."""
@@ -353,31 +217,28 @@ class Crew:
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     def _bury(self, worker: Worker) -> Death:
-        with suppress(subprocess.TimeoutExpired):
-            worker.process.wait(_LAST_WORDS_S)
-        worker.process.kill()  # it may have closed its pipe and live on
-        code = worker.process.wait()
-        detail = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        how = worker.end()
         if worker.is_late and worker.hello is None:
             worker.refusal = f"it was not ready after {START_TIMEOUT_S:.0f} s"
         log.log(
-            20
-            if worker.stage is Stage.LEAVING and not worker.job
-            else 40
-            if worker.job or worker.hello is None
-            else 30,
+            _level_of(worker),
             Event.WORKER_ENDED,
             pid=worker.process.pid,
             device=worker.device,
-            how=detail,
+            how=how,
             job=worker.job,
             why=worker.refusal,
         )
         self.workers.remove(worker)
-        worker.out.close()
-        worker.ear.close()
         if worker.stage is Stage.COMING:
-            log.error(Event.RELOAD_REFUSED, why=worker.refusal or detail)
+            log.error(Event.RELOAD_REFUSED, why=worker.refusal or how)
         elif worker.hello is None and worker.stage is Stage.SERVING:
-            self._fall_back(worker.refusal or detail)
-        return Death(worker.job, detail, worker.is_late)
+            self._fall_back(worker.refusal or how)
+        return Death(worker.job, how, worker.is_late)
+
+
+def _level_of(worker: Worker) -> int:
+    """How much the end of a worker matters, as logging counts."""
+    if worker.job is None and worker.stage in (Stage.SPARE, Stage.LEAVING):
+        return logging.INFO
+    return logging.ERROR if worker.job or worker.hello is None else logging.WARNING

@@ -11,7 +11,10 @@ from driver import REPOSITORY, Site, hole, photo, save, trimap
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+# For a pair that is alone.
 TIMEOUT_S = 2.0
+# For one in company: longer than it takes to start two workers, on most machines.
+LIMIT_S = 12.0
 # Enough for torch and small pictures.
 MEMORY_GB = 1
 
@@ -55,10 +58,15 @@ ABORT = Poison("worker_died", "(signal SIGABRT)", how="signal SIGABRT", act="abo
 OUT_OF_MACHINE = Poison(
     "worker_died", "(signal SIGKILL)", how="signal SIGKILL", act="is_ended_by_the_kernel"
 )
-SLEEPER = Poison("timed_out", "longer than 2 s", how="signal SIGKILL", act="sleeps")
+SLEEPER = Poison("timed_out", f"longer than {TIMEOUT_S:g} s", how="signal SIGKILL", act="sleeps")
 HANG = Poison(
-    "timed_out", "longer than 2 s", how="signal SIGKILL", act="hangs_and_lets_nobody_else_run"
+    "timed_out",
+    f"longer than {LIMIT_S:g} s",
+    how="signal SIGKILL",
+    act="hangs_and_lets_nobody_else_run",
 )
+# Nothing is wrong with it.
+SLOW = Poison("", "", act="takes_its_time")
 GLUTTON = Poison("out_of_memory", "while decoding the picture", act="eats_memory")
 LOST_DEVICE = Poison(
     "worker_died", "(exit status 70)", how="exit status 70", act="loses_its_device"

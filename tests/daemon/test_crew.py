@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 import tiny
-from standin import HELLO
+from standin import HELLO, done
 
 from daemon.settings import Settings
 from daemon.spool.layout import Spool, locked, open_spool
 from daemon.supervisor.crew import START_TIMEOUT_S, Crew, Death, Worker
-from daemon.worker.protocol import Problem, line
+from daemon.worker.protocol import Job, Problem, Produced, line
+
+JOB = Job(job="the job", task="inpaint", role="mask", outputs=("result",))
+RESULT = Produced(held="result", suffix=".png")
 
 
 class Clock:
@@ -73,7 +76,7 @@ def possessed(crew: Crew, said: bytes, *, then: str = "time.sleep(600)") -> Work
     """A worker that an intruder holds: it says what he wants, through its own pipe."""
     program = f"import os, time; os.write(1, {said!r}); {then}"
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
-    worker = Worker("cpu", process, socket.socket(), hello=HELLO, job="the job")
+    worker = Worker("cpu", process, socket.socket(), hello=HELLO, job=JOB.job, asked=JOB.outputs)
     crew.workers.append(worker)
     return worker
 
@@ -84,21 +87,89 @@ def possessed(crew: Crew, said: bytes, *, then: str = "time.sleep(600)") -> Work
         line(HELLO),
         line(Problem(job=None, reason="worker_will_not_start", facts={})),
         line(Problem(job="another", reason="disk_full", facts={})),
+        line(done(JOB.model_copy(update={"job": "another"}))),
+        line(done(JOB).model_copy(update={"outputs": ()})),
+        line(done(JOB).model_copy(update={"outputs": (RESULT, RESULT)})),
+        line(done(JOB).model_copy(update={"outputs": (Produced(held="alpha", suffix=".png"),)})),
         b"nonsense\n",
+        b"nonsense\n" + line(done(JOB)),
     ],
-    ids=["a second hello", "that it can not start", "something of another job", "nonsense"],
+    ids=[
+        "a second hello",
+        "that it can not start",
+        "something of another job",
+        "that another job is done",
+        "that a job is done which makes nothing",
+        "that a job is done which makes a thing twice",
+        "that a job is done which makes something else",
+        "nonsense",
+        "nonsense, and then that the job is done",
+    ],
 )
 def test_a_worker_that_says_what_no_sound_one_would_is_ended_and_keeps_its_time_limit(
     crew: Crew, said: bytes
 ) -> None:
     worker = possessed(crew, said)
     worker.deadline = 2000.0
+    while not (heard := crew.listen(worker)):
+        assert (worker.job, worker.deadline) == ("the job", 2000.0)
+    assert heard == [Death("the job", "signal SIGKILL", was_late=False)]
+
+
+def test_a_worker_that_has_said_nonsense_is_never_believed_again(crew: Crew) -> None:
+    worker = possessed(crew, b"nonsense\n")
+    assert crew.listen(worker) == []
+    assert list(worker.believed([line(done(JOB))], ["inpaint"])) == []
+
+
+def test_a_worker_that_says_a_line_without_end_is_ended(crew: Crew) -> None:
+    worker = possessed(crew, b"", then="os.write(1, b'x' * (1 << 22)); time.sleep(600)")
+    while not (heard := crew.listen(worker)):
+        assert len(worker.buffer) < 1 << 21
+    assert heard == [Death("the job", "signal SIGKILL", was_late=False)]
+
+
+def test_a_worker_that_makes_two_things_must_tell_them_apart(crew: Crew) -> None:
+    made = (Produced(held="cutout", suffix=".png"), Produced(held="alpha", suffix=".png"))
+    worker = possessed(crew, line(done(JOB).model_copy(update={"outputs": made})))
+    worker.asked = ("cutout", "alpha")
     assert crew.listen(worker) == []
     assert worker.process.wait(10) == -9
-    assert (worker.job, worker.deadline) == ("the job", 2000.0)
-    (death,) = crew.listen(worker)
-    assert isinstance(death, Death)
-    assert death.job == "the job"
+
+
+def test_a_worker_that_has_done_its_job_is_believed_and_idle(crew: Crew) -> None:
+    worker = possessed(crew, line(done(JOB)))
+    assert crew.listen(worker) == [done(JOB)]
+    assert worker.is_idle
+
+
+def test_a_worker_that_is_killed_while_it_says_that_it_is_done_gets_no_other_job(
+    crew: Crew, clock: Clock
+) -> None:
+    worker = possessed(crew, line(done(JOB)))
+    with selectors.DefaultSelector() as selector:
+        selector.register(worker.out, selectors.EVENT_READ)
+        assert selector.select(10)  # it is done, and nobody has heard of it yet
+    worker.deadline = clock.now
+    worker.overstep()
+    assert crew.listen(worker) == [done(JOB)]
+    assert not worker.is_idle
+    assert crew.listen(worker) == [Death(None, "signal SIGKILL", was_late=True)]
+
+
+def test_an_idle_worker_that_says_something_is_ended_and_gets_no_other_job(crew: Crew) -> None:
+    worker = possessed(crew, b"nonsense\n")
+    worker.take_back()
+    assert worker.is_idle
+    assert crew.listen(worker) == []
+    assert not worker.is_idle
+
+
+def test_a_worker_that_ends_by_a_signal_without_a_name_is_buried_like_any_other(
+    crew: Crew,
+) -> None:
+    worker = possessed(crew, b"", then="os.kill(os.getpid(), 40)")
+    assert crew.listen(worker) == [Death("the job", "signal 40", was_late=False)]
 
 
 def test_a_hello_without_the_models_that_are_set_is_not_believed(crew: Crew) -> None:

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 # Longer than any limit of a test, and not for ever: what a broken test leaves goes by itself.
 _FOR_EVER_S = 600
+_LONG_S = 10
 _BITE_BYTES = 1 << 24
 _MARK = re.compile(rb"poison: (\w+)\.")
 
@@ -78,6 +79,10 @@ def _sleeps() -> None:
     time.sleep(_FOR_EVER_S)
 
 
+def _takes_its_time() -> None:
+    time.sleep(_LONG_S)
+
+
 def _hangs_and_lets_nobody_else_run() -> None:
     """Wait in C without giving up the interpreter: no other thread of the worker runs again."""
     ctypes.PyDLL(None).sleep(_FOR_EVER_S)
@@ -111,6 +116,7 @@ ACTS: dict[str, Callable[[], None]] = {
         _aborts,
         _is_ended_by_the_kernel,
         _sleeps,
+        _takes_its_time,
         _hangs_and_lets_nobody_else_run,
         _eats_memory,
         _loses_its_device,

@@ -2,16 +2,19 @@
 
 A try that ended badly queues again behind every pair that is ready by then. So between a pair's
 becoming ready and its start, at most one try of each poisonous job is made: the one that was
-running, or queued, when the pair became ready. A try costs no more than the time limit, and the
-start of the worker that replaces the one it killed. A pair that becomes ready just after a worker
-died waits for the end of that start too.
+running, or queued, when the pair became ready. A try that takes too long costs its time limit, as
+the next worker stands ready by then; one that ends its worker early costs the start of the next. A
+pair that becomes ready just after a worker died waits for the end of that start too. So each
+poisonous job costs the time limit at most, wherever that is as long as two starts.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psutil
 from driver import QUIET_S, Daemon
 
 # From being quiet to being seen to be, from being late to being killed: the daemon's own pace, on
@@ -74,12 +77,24 @@ def waits(daemon: Daemon, goods: Sequence[Good], poisons: Sequence[str]) -> list
     return found
 
 
-def longest_start_s(daemon: Daemon, since: float) -> float:
-    """The longest that it took until a worker that ended since then was replaced, in seconds."""
-    ended = [m for m in map(moment, daemon.seen("worker_ended")) if m > since]
-    started = [moment(logged) for logged in daemon.seen("worker_started")]
-    next_starts = [(end, min((s for s in started if s > end), default=end)) for end in ended]
-    return max((start - end for end, start in next_starts), default=0.0)
+class Starts:
+    """How long a daemon's workers took to get ready, of those that live when `look` is called."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._seconds: dict[int, float] = {}
+
+    def look(self) -> None:
+        for logged in self._daemon.seen("worker_started"):
+            pid = logged["pid"]
+            if pid not in self._seconds and psutil.pid_exists(pid):
+                with suppress(psutil.NoSuchProcess):
+                    began = psutil.Process(pid).create_time()
+                    self._seconds[pid] = moment(logged) - began
+
+    @property
+    def longest_s(self) -> float:
+        return max(self._seconds.values())
 
 
 def _span(daemon: Daemon, picture: str) -> tuple[float, float]:

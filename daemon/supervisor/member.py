@@ -1,0 +1,205 @@
+"""One worker of the crew: what it is doing, what it may say at this moment, how it ended.
+
+Trusts: nothing that it says beyond the checked messages, each at its time. Promises: a worker that
+has said anything else is killed and heard no more, and nobody waits long for one that is dying.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import IO, Final
+
+from pydantic import ValidationError
+
+from daemon.supervisor.starting import tell
+from daemon.worker.protocol import Done, Hello, Job, Problem, from_worker
+
+# What is killed gives back its memory first, gigabytes perhaps, and the next job may want that. Who
+# takes longer hangs in the kernel, in a driver's hands, and is not waited for.
+DYING_S: Final = 2.0
+# A worker that ends closes its pipe before it takes torch down; one that does not end is ended.
+_LAST_WORDS_S: Final = 5.0
+# A message is a page of text. A worker that sends more without a line end has gone wrong.
+_MAX_LINE_BYTES: Final = 1 << 20
+
+
+class NotItsTurnError(Exception):
+    """A worker has said what a sound one would not say at this moment."""
+
+
+class Stage(Enum):
+    """Where a worker stands beside the others of its device.
+
+    One that is coming replaces one that serves as soon as it is ready: a reload. A spare replaces
+    one that serves when that one is gone: see `spares`.
+    """
+
+    COMING = "coming"
+    SPARE = "spare"
+    SERVING = "serving"
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True)
+class Death:
+    """A worker ended: which job it held, how it ended, and whether it was killed for being late."""
+
+    job: str | None
+    detail: str
+    was_late: bool
+
+
+@dataclass
+class Worker:
+    """One worker process and what it is doing.
+
+    `asked` names the outputs of its job; `is_guarded` says whether a spare has been started for
+    this job. `began` and `deadline` are moments by the crew's clock.
+    """
+
+    device: str
+    process: subprocess.Popen[bytes]
+    ear: socket.socket
+    hello: Hello | None = None
+    job: str | None = None
+    asked: tuple[str, ...] = ()
+    began: float = 0.0
+    deadline: float = float("inf")
+    is_late: bool = False
+    is_killed: bool = False
+    is_believed: bool = True
+    is_guarded: bool = False
+    refusal: str | None = None
+    stage: Stage = Stage.SERVING
+    buffer: bytearray = field(default_factory=bytearray)
+
+    @property
+    def is_idle(self) -> bool:
+        """Ready for a job."""
+        is_free = self.hello is not None and self.job is None
+        return is_free and self.stage is Stage.SERVING and not self.is_killed
+
+    @property
+    def out(self) -> IO[bytes]:
+        """The pipe it reports on."""
+        assert self.process.stdout is not None  # noqa: S101 - Popen was given a pipe
+        return self.process.stdout
+
+    @property
+    def limit(self) -> float:
+        """The moment at which `overstep` is due."""
+        if not self.is_late:
+            return self.deadline
+        return self.deadline + DYING_S if self.stage is Stage.SERVING else float("inf")
+
+    def overstep(self) -> None:
+        """Its time is over: it is killed. Where it does not die of that, its place is free."""
+        if self.is_late:
+            self.stage = Stage.LEAVING
+        self.is_late = True
+        self.kill()
+
+    def give(self, job: Job, descriptors: Sequence[int], deadline: float) -> None:
+        """Hand it a job and its files. One that is just dying takes the job along: see `Death`."""
+        self.job, self.asked, self.deadline = job.job, job.outputs, deadline
+        self.is_guarded = False
+        tell(self.ear, job, descriptors)
+
+    def take_back(self) -> None:
+        """It holds no job any more."""
+        self.job, self.asked, self.deadline = None, (), float("inf")
+        self.is_guarded = False
+
+    def send_away(self) -> None:
+        """End it at once: what it has loaded is not wanted any more."""
+        self.stage = Stage.LEAVING
+        self.kill()
+
+    def kill(self) -> None:
+        """End it; it gets no other job."""
+        self.is_killed = True
+        self.process.kill()
+
+    def read(self) -> list[bytes] | None:
+        """Complete lines that have come over its pipe, which is readable; None at its end."""
+        chunk = os.read(self.out.fileno(), 1 << 16)
+        if not chunk:
+            return None
+        *lines, rest = (self.buffer + chunk).split(b"\n")
+        self.buffer = rest
+        if len(rest) > _MAX_LINE_BYTES:
+            self._disbelieve()
+        return [bytes(line) for line in lines]
+
+    def believed(
+        self, lines: Sequence[bytes], tasks: Collection[str]
+    ) -> Iterator[Hello | Done | Problem]:
+        """Its messages, up to one that is none, or comes when no sound worker would send it.
+
+        Whoever takes one has noted it before the next is judged. `tasks` are those that it was
+        given models for.
+        """
+        for line in lines:
+            if not self.is_believed:
+                return
+            try:
+                message = self._checked(line, tasks)
+            except (ValidationError, NotItsTurnError):
+                self._disbelieve()
+                return
+            yield message
+
+    def _checked(self, line: bytes, tasks: Collection[str]) -> Hello | Done | Problem:
+        message = from_worker.validate_json(line)
+        if not self._is_its_turn(message, tasks):
+            raise NotItsTurnError
+        return message
+
+    def _is_its_turn(self, message: Hello | Done | Problem, tasks: Collection[str]) -> bool:
+        """Whether a sound worker could say this now. One that an intruder holds says anything."""
+        match message:
+            case Hello(models=models):
+                return self.hello is None and models.keys() == set(tasks)
+            case Problem(job=None):
+                return self.hello is None
+            case Done(job=job):
+                return job == self.job and self._is_complete(message)
+            case _:
+                return message.job == self.job
+
+    def _is_complete(self, done: Done) -> bool:
+        """Whether it has made what its job asks for, each once."""
+        suffixes = {output.suffix for output in done.outputs}
+        names = sorted(output.held for output in done.outputs)
+        return names == sorted(self.asked) and len(suffixes) == len(names)
+
+    def _disbelieve(self) -> None:
+        self.is_believed = False  # whatever it is now, it is no worker of ours
+        self.kill()
+
+    def end(self, grace_s: float = _LAST_WORDS_S) -> str:
+        """Wait so long for it to end by itself, then end it. Returns how it ended."""
+        if not self.is_killed:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(grace_s)
+            self.process.kill()  # it may have closed its pipe and live on
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(DYING_S)
+        self.out.close()
+        self.ear.close()
+        return _told(self.process.returncode)
+
+
+def _told(code: int | None) -> str:
+    """How a process ended, in words."""
+    if code is None:
+        return "killed, and not gone yet"
+    if code >= 0:
+        return f"exit status {code}"
+    known = -code in set(signal.Signals)  # most real-time signals have no name
+    return f"signal {signal.Signals(-code).name if known else -code}"
