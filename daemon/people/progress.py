@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from daemon.reasons import one_line
-from daemon.supervisor.loop import Summary, Tally
+from daemon.supervisor.tally import Summary, Tally
 
 
 @contextmanager

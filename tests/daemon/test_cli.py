@@ -14,7 +14,7 @@ from daemon.intake.pairing import Waiting
 from daemon.people.progress import print_summary
 from daemon.reasons import REASONS, Report, Trouble
 from daemon.settings import Settings
-from daemon.supervisor.loop import Summary
+from daemon.supervisor.tally import Summary
 
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = ("run", "once", "check")

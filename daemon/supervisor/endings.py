@@ -1,0 +1,99 @@
+"""How a job's run ends: what a worker says of it, or its death does, becomes the job's next state.
+
+Trusts the crew to let through only answers to the job that a worker holds, and only complete ones.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from daemon.events import Event
+from daemon.reasons import REASONS, Kind, Report
+from daemon.settings import Settings
+from daemon.spool import jobs
+from daemon.spool.record import Record, State
+from daemon.supervisor.attempts import Attempts
+from daemon.supervisor.crew import Death, Worker
+from daemon.supervisor.joblog import job_log
+from daemon.supervisor.tally import Count
+from daemon.supervisor.troubles import Troubles
+from daemon.supervisor.workplace import Workplace
+from daemon.worker.protocol import Done, Hello, Problem
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Endings:
+    """Publishes what was made, and hands over to `troubles` what was not."""
+
+    settings: Settings
+    workplace: Workplace
+    attempts: Attempts
+    troubles: Troubles
+    count: Count
+
+    def answer(self, worker: Worker, heard: Done | Problem | Death) -> bool:
+        """End the job that this is about; where it is about none that runs, nothing happens.
+
+        True where a result was published, and so the world is well. Raises `OSError` or a `WORLD`
+        trouble; where the job is in no queue then, it is found again by `Leftovers`.
+        """
+        if heard.job not in self.attempts.running or worker.hello is None:
+            return False
+        record = self.attempts.end(heard.job)
+        match heard:
+            case Done():
+                # Until it is published no attempt counts: what may fail is the world.
+                with self.attempts.forgiven_if_it_fails(record.job):
+                    return self._publish(record, heard, worker.hello)
+            case Problem(reason=reason, facts=facts):
+                self._take_problem(record, Report(reason, facts))
+            case Death():
+                self.troubles.handle(record, self._report_of(heard))
+        return False
+
+    def _take_problem(self, record: Record, report: Report) -> None:
+        if REASONS[report.key].kind is Kind.RETRY:
+            self.troubles.handle(record, report)
+            return
+        # What is decided needs no other try: until it is on the disk, the world may fail.
+        with self.attempts.forgiven_if_it_fails(record.job):
+            self.troubles.handle(record, report)
+
+    def _publish(self, record: Record, done: Done, hello: Hello) -> bool:
+        spool = self.workplace.spool
+        if not jobs.inputs_unchanged(spool, record):
+            log.info(Event.PAIR_GIVEN_BACK, picture=record.picture.path, reason="not_quiet")
+            jobs.give_back(spool, record)
+            return False
+        outputs = [(produced.held, produced.suffix) for produced in done.outputs]
+        record = jobs.publish_result(spool, record, outputs, job_log(record, done, hello))
+        if record.state is State.WORK:
+            # What it says it made was not there, or a crash destroyed it.
+            self.troubles.handle(record, Report("worker_died", {"detail": "its result was lost"}))
+            return False
+        if record.state is State.FAILED and record.report:
+            self.troubles.report_failure(record, record.report.trouble())
+            return False
+        self._report_success(record, done)
+        return True
+
+    def _report_success(self, record: Record, done: Done) -> None:
+        self.count.add_done()
+        for note in done.notes:
+            log.info(Event.NOTE, job=record.job, picture=record.picture.path, note=note)
+        log.info(
+            Event.JOB_FINISHED,
+            job=record.job,
+            picture=record.picture.path,
+            outputs=[output.target for output in record.outputs],
+            seconds=done.seconds,
+            picture_sha256=done.picture.sha256,
+            companion_sha256=done.companion.sha256,
+        )
+
+    def _report_of(self, death: Death) -> Report:
+        if death.was_late:
+            return Report("timed_out", {"seconds": self.settings.job_timeout_s})
+        return Report("worker_died", {"detail": death.detail})

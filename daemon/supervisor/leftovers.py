@@ -1,0 +1,68 @@
+"""What an earlier run left, or a trouble of this one: settled, here and where was worked before.
+
+What can't be settled keeps nobody else from being served: it is tried again once in a while, and
+said once.
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from daemon.events import Event
+from daemon.reasons import Trouble, world_trouble
+from daemon.settings import Settings
+from daemon.spool.layout import Spool
+from daemon.spool.record import Record
+from daemon.spool.recovery import recover, recover_elsewhere
+from daemon.supervisor.hold import LONGEST_HOLD_S
+
+log = structlog.get_logger()
+
+
+class Leftovers:
+    """`stuck` is why a job could not be settled the last time, here or elsewhere.
+
+    `due` is when `settle` should be called next. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._is_settled_elsewhere = False
+        self.stuck: Trouble | None = None
+        self.is_stuck_here = False
+        self.due = float("inf")
+
+    def look_elsewhere(self) -> None:
+        """Let the next `settle` see to the work folders of before too."""
+        self._is_settled_elsewhere = False
+
+    def look_soon(self) -> None:
+        """Something may be left to be settled, and need not be at once."""
+        self.due = min(self.due, self._clock() + LONGEST_HOLD_S)
+
+    def settle(self, spool: Spool, known: frozenset[str]) -> list[Record]:
+        """Settle all jobs but the `known` ones; returns those that are to be run, oldest first.
+
+        Raises `OSError` where the work folder can't be looked at, or is no more ours.
+        """
+        elsewhere = None
+        if not self._is_settled_elsewhere:
+            elsewhere = recover_elsewhere(spool, self._settings)
+            self._is_settled_elsewhere = elsewhere is None
+        to_run, here = recover(spool, except_for=known)
+        self.is_stuck_here = here is not None
+        self._note(here or elsewhere)
+        return to_run
+
+    def _note(self, met: OSError | Trouble | None) -> None:
+        before = self.stuck
+        self.stuck = world_trouble(met) if isinstance(met, OSError) else met
+        self.due = float("inf") if self.stuck is None else self._clock() + LONGEST_HOLD_S
+        if self.stuck and (before is None or before.sentence != self.stuck.sentence):
+            log.error(
+                Event.JOB_STUCK,
+                reason=self.stuck.reason.key,
+                says=self.stuck.sentence,
+                advice=self.stuck.advice,
+            )

@@ -1,0 +1,134 @@
+"""What becomes of a job that met a trouble: its kind decides. See reasons.py for the kinds."""
+
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from daemon.events import Event
+from daemon.intake.pairing import Pair
+from daemon.reasons import Kind, Report, Trouble
+from daemon.settings import Settings
+from daemon.spool import jobs
+from daemon.spool.record import Record
+from daemon.supervisor.attempts import Attempts
+from daemon.supervisor.inbox import Inbox, no_model
+from daemon.supervisor.job_queue import JobQueue
+from daemon.supervisor.tally import Count
+from daemon.supervisor.workplace import Workplace
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Troubles:
+    """Drives a job that runs no more to failed/, back into the inbox, or into the queue again.
+
+    Every method raises `OSError`, or a `WORLD` trouble, where the disk does not let it; where the
+    job is in no queue then, it is found again by `Leftovers`.
+    """
+
+    settings: Settings
+    workplace: Workplace
+    inbox: Inbox
+    queue: JobQueue
+    attempts: Attempts
+    count: Count
+
+    def handle(self, record: Record, report: Report) -> None:
+        """Do what the kind of a trouble asks for. Raises the world's, when the job is queued."""
+        # A worker has descriptors and no names, so it can't tell where it met the world's trouble.
+        place = self.workplace.spool.job(record.job)
+        trouble = report.trouble(attempts=record.attempts, path=place)
+        match trouble.reason.kind:
+            case Kind.FILE:
+                self.fail(record, trouble)
+            case Kind.WAIT:
+                self._wait(record, trouble)
+            case Kind.WORLD:
+                self.attempts.forgive(record.job)
+                self.queue.put_last(self._tell(record, trouble, uncount=True))
+                raise trouble
+            case Kind.RETRY if record.attempts >= self.settings.max_attempts:
+                self.fail(self._tell(record, trouble), trouble)
+            case Kind.RETRY:
+                log.warning(Event.JOB_TRIED, job=record.job, why=trouble.sentence)
+                self.queue.put_last(self._tell(record, trouble))
+
+    def refuse(self, record: Record, trouble: Trouble) -> None:
+        """Do with a pair that can't even be opened what the kind of its own trouble asks for."""
+        if trouble.reason.kind is Kind.FILE:
+            self.fail(record, trouble)
+        else:
+            self.give_back(record, trouble)
+
+    def take_up(self, record: Record) -> None:
+        """Queue a job that was found again, unless it has had its tries."""
+        if record.task not in self.settings.models():
+            self.give_back(record, no_model(record.task))
+            return
+        record = self.attempts.take_back_forgiven(record)
+        # Where everything died in the middle of a try, it may well be the killer.
+        detail = "with the whole daemon"
+        trouble = Trouble("worker_died", attempts=record.attempts, detail=detail)
+        if record.attempts > record.told:
+            record = self._tell(record, trouble)
+        if record.attempts >= self.settings.max_attempts:
+            self.fail(record, trouble)
+        else:
+            self.queue.take_up(record)
+
+    def give_back(self, record: Record, trouble: Trouble) -> None:
+        """Put a pair back into the inbox, where it waits for what the trouble says."""
+        log.info(
+            Event.PAIR_GIVEN_BACK,
+            picture=record.picture.path,
+            reason=trouble.reason.key,
+            says=trouble.sentence,
+        )
+        jobs.give_back(self.workplace.spool, record)
+
+    def fail(self, record: Record, trouble: Trouble) -> None:
+        """Give a job up; its pair goes to failed/."""
+        try:
+            jobs.fail(self.workplace.spool, record, trouble)
+        finally:  # what the world delays now is done by the next `recover`
+            self.report_failure(record, trouble)
+
+    def report_failure(self, record: Record, trouble: Trouble) -> None:
+        """Count and log a job that was given up."""
+        self.count.add_failed(record.picture.path, trouble.sentence)
+        log.error(
+            Event.JOB_FAILED,
+            job=record.job,
+            picture=record.picture.path,
+            reason=trouble.reason.key,
+            says=trouble.sentence,
+            advice=trouble.advice,
+        )
+
+    def _wait(self, record: Record, trouble: Trouble) -> None:
+        """What looks cut off waits in the inbox; what stays so for long is damaged."""
+        detail = f"the {trouble.facts.get('role', 'pair')}: {trouble.facts.get('detail', '?')}"
+        limit = self.inbox.incomplete_s()
+        if self.inbox.remember_incomplete(_pair_of(record), detail):
+            self.give_back(record, trouble)
+        else:
+            facts = {**trouble.facts, "seconds": limit}
+            self.fail(record, Trouble("corrupt", **facts))
+
+    def _tell(self, record: Record, trouble: Trouble, *, uncount: bool = False) -> Record:
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = f"{when} {trouble.sentence}"
+        return jobs.tell(self.workplace.spool, record, line, uncount=uncount)
+
+
+def _pair_of(record: Record) -> Pair:
+    return Pair(
+        record.picture.entry,
+        record.companion.entry,
+        record.role,
+        record.task,
+        record.picture.tail,
+        record.companion.tail,
+    )

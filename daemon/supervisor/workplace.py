@@ -1,0 +1,57 @@
+"""The spool that is worked in just now. It becomes another when a disk is mounted on the inbox."""
+
+import os
+from contextlib import ExitStack
+from dataclasses import replace
+
+from daemon.settings import Settings
+from daemon.spool.layout import Spool, locked, open_spool
+
+# Device and inode of a folder, by whatever name.
+FolderId = tuple[int, int]
+
+
+class Workplace:
+    """`spool`, and the descriptor of its `lock`. `inbox` tells which folder it was opened on.
+
+    The first lock is the caller's to let go; those of later disks are let go by `leave`.
+    """
+
+    def __init__(self, settings: Settings, spool: Spool, lock: int, inbox: FolderId | None) -> None:
+        self.spool = spool
+        self.lock = lock
+        self._settings = settings
+        self._inbox = inbox
+        self._locks = {_work_folder(spool): lock}
+        self._taken = ExitStack()
+
+    def follow(self, inbox: FolderId | None) -> bool:
+        """Choose and lock the work folder anew where the inbox has become another folder.
+
+        A disk that was mounted on it can't be reached by a rename from the folder of before. True
+        where it was another. Raises `OSError`, and `SpoolInUseError` where another daemon works on
+        that disk; nothing has changed then.
+        """
+        if inbox == self._inbox:
+            return False
+        # What was a mount at the start must be one still: see `require_mounts`.
+        spool = replace(open_spool(self._settings), mounts=self.spool.mounts)
+        self.lock = self._lock_of(spool)
+        self.spool, self._inbox = spool, inbox
+        return True
+
+    def leave(self) -> None:
+        """Let go of the locks that were taken on the way."""
+        self._taken.close()
+
+    def _lock_of(self, spool: Spool) -> int:
+        folder = _work_folder(spool)
+        if folder not in self._locks:
+            self._locks[folder] = self._taken.enter_context(locked(spool))
+        return self._locks[folder]
+
+
+def _work_folder(spool: Spool) -> FolderId:
+    with spool.jobs.opened() as fd:
+        about = os.fstat(fd)
+    return about.st_dev, about.st_ino

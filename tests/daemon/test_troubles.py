@@ -1,0 +1,119 @@
+"""The kind of a trouble decides where a job goes: failed/, the inbox, or the queue again."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rooms import Rooms, with_attempts
+from structlog.testing import capture_logs
+from test_jobs import tree
+
+from daemon.reasons import Report, Trouble
+from daemon.spool.layout import Spool
+from daemon.spool.record import save
+
+DIED = Report("worker_died", {"detail": "signal SIGSEGV"})
+
+
+@pytest.fixture
+def rooms(spool: Spool) -> Rooms:
+    return Rooms(spool)
+
+
+def test_a_fault_of_the_file_goes_to_failed_and_is_counted(rooms: Rooms) -> None:
+    record = rooms.tried(rooms.claimed())
+    rooms.troubles.handle(record, Report("mask_covers_everything", {}))
+    assert set(tree(rooms.spool.failed)) >= {"cat.jpg", "cat_mask.png", "cat.jpg.reason.txt"}
+    assert rooms.count.failed == 1
+    assert len(rooms.queue) == 0
+
+
+def test_a_trouble_of_the_world_queues_the_job_costs_no_attempt_and_is_raised(
+    rooms: Rooms,
+) -> None:
+    record = rooms.tried(rooms.claimed())
+    with pytest.raises(Trouble) as met:
+        rooms.troubles.handle(record, Report("disk_full", {"path": "result"}))
+    assert met.value.reason.key == "disk_full"
+    assert rooms.on_disk(record).attempts == 0
+    assert rooms.turn().attempts == 0
+
+
+def test_a_job_that_killed_its_worker_is_queued_until_it_has_had_its_tries(rooms: Rooms) -> None:
+    record = rooms.claimed()
+    for attempt in (1, 2):
+        rooms.troubles.handle(rooms.tried(record), DIED)
+        record = rooms.turn()
+        assert record.attempts == attempt
+    rooms.troubles.handle(rooms.tried(record), DIED)
+    assert len(rooms.queue) == 0
+    note = (rooms.spool.failed / "cat.jpg.reason.txt").read_text()
+    assert note.count("SIGSEGV") >= 3
+
+
+def test_what_looks_cut_off_waits_in_the_inbox_until_it_has_lasted_too_long(rooms: Rooms) -> None:
+    cut_off = Report("incomplete", {"role": "picture", "detail": "cut off"})
+    rooms.troubles.handle(rooms.claimed(), cut_off)
+    assert set(tree(rooms.spool.inbox)) == {"cat.jpg", "cat_mask.png"}
+    rooms.inbox.look()
+    assert rooms.queue.next_record() is None
+    rooms.clock.now += rooms.settings.incomplete_s + 1
+    rooms.inbox.look()
+    rooms.troubles.handle(rooms.turn(), cut_off)
+    assert "(reason: corrupt, " in (rooms.spool.failed / "cat.jpg.reason.txt").read_text()
+
+
+@pytest.mark.parametrize(("reason", "home"), [("vanished", "failed"), ("unreadable", "inbox")])
+def test_a_pair_that_cannot_be_opened_is_given_up_or_given_back(
+    rooms: Rooms, reason: str, home: str
+) -> None:
+    rooms.troubles.refuse(rooms.claimed(), Trouble(reason, path="cat.jpg"))
+    assert {"cat.jpg", "cat_mask.png"} <= set(tree(getattr(rooms.spool, home)))
+
+
+def test_a_job_that_is_found_again_is_queued_and_its_lost_try_is_told(rooms: Rooms) -> None:
+    record = rooms.tried(rooms.claimed())
+    rooms.troubles.take_up(rooms.on_disk(record))
+    assert rooms.turn().attempts == 1
+    (line,) = rooms.on_disk(record).story
+    assert "with the whole daemon" in line
+
+
+def test_a_job_that_died_with_the_daemon_in_its_last_try_is_given_up(rooms: Rooms) -> None:
+    record = save(rooms.spool, with_attempts(rooms.claimed(), rooms.settings.max_attempts))
+    rooms.troubles.take_up(record)
+    assert len(rooms.queue) == 0
+    assert rooms.count.failed == 1
+
+
+def test_a_last_try_that_was_forgiven_is_not_the_last(rooms: Rooms) -> None:
+    record = save(rooms.spool, with_attempts(rooms.claimed(), rooms.settings.max_attempts))
+    rooms.attempts.forgive(record.job)
+    rooms.troubles.take_up(record)
+    assert rooms.turn().attempts == rooms.settings.max_attempts - 1
+    assert rooms.on_disk(record).story == ()
+
+
+def test_a_job_for_which_there_is_no_model_any_more_goes_back(spool: Spool) -> None:
+    rooms = Rooms(spool)
+    record = rooms.claimed()
+    only_matting = rooms.settings.model_copy(
+        update={"inpaint_model": None, "matting_model": Path("/models/tiny.pt")}
+    )
+    with capture_logs() as logs:
+        replace(rooms.troubles, settings=only_matting).take_up(record)
+    assert set(tree(spool.inbox)) == {"cat.jpg", "cat_mask.png"}
+    assert [line["reason"] for line in logs if line["event"] == "pair_given_back"] == ["no_model"]
+
+
+def test_a_failure_counts_even_if_the_disk_delays_it(rooms: Rooms) -> None:
+    record = rooms.claimed()
+    rooms.spool.failed.rmdir()
+    rooms.spool.failed.touch()
+    with pytest.raises(OSError, match="failed"):
+        rooms.troubles.fail(record, Trouble("mask_covers_everything"))
+    assert rooms.count.failed == 1
+    rooms.spool.failed.unlink()
+    rooms.spool.failed.mkdir()
+    assert rooms.leftovers.settle(rooms.spool, frozenset()) == []
+    assert "cat.jpg" in tree(rooms.spool.failed)
