@@ -9,7 +9,7 @@ error. The roots themselves are settings, and may be links.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,10 +112,17 @@ class Place:
         about = self.about()
         return about is not None and stat.S_ISDIR(about.st_mode)
 
-    def listing(self) -> list[tuple[str, os.stat_result | OSError]]:
-        """The names in this folder, each with what it is, or why that can't be told."""
-        with self.listable() as fd, naming(self), os.scandir(fd) as entries:
-            return [(entry.name, about) for entry in entries if (about := _about(self, entry))]
+    def listing(
+        self, before: Callable[[int], None] = lambda _fd: None
+    ) -> list[tuple[str, os.stat_result | OSError]]:
+        """The names in this folder, each with what it is, or why that can't be told.
+
+        `before` is called with the descriptor that is listed, just before it is.
+        """
+        with self.listable() as fd, naming(self):
+            before(fd)
+            with os.scandir(fd) as entries:
+                return [(entry.name, about) for entry in entries if (about := _about(self, entry))]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from daemon.events import Event
+from daemon.intake.hints import Hints
 from daemon.intake.pairing import Pair, Waiting
 from daemon.places import Place
 from daemon.reasons import REASONS, Kind, Report, Trouble, world_trouble
@@ -115,13 +116,15 @@ class Supervisor:
         self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._hold = Hold(self.clock)
         self._status = StatusLine(self.clock)
-        self._inbox = Inbox(self.settings, self.spool.inbox, self.wake, self.clock)
+        self._inbox = Inbox(self.settings, self.spool.inbox, self.clock)
         self._opened_on = self._inbox.root
         self._locks = ExitStack()
         self._held = {_inode(self.spool): self.lock}
         self._crew = Crew(self.settings, self.spool, self.lock, self.clock)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_in, selectors.EVENT_READ)
+        if self._inbox.bell:
+            self._selector.register(self._inbox.bell, selectors.EVENT_READ, self._inbox.bell)
 
     def wake(self) -> None:
         """End the loop's sleep; safe from any thread and from signal handlers."""
@@ -185,6 +188,9 @@ class Supervisor:
         for key, _ in self._selector.select(self._sleep_s()):
             if isinstance(key.data, Worker):
                 self._listen(key.data)
+            elif isinstance(key.data, Hints):
+                key.data.answer()
+                self._inbox.hasten()
             else:
                 self._drain_wakes()
 

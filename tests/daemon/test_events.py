@@ -3,7 +3,6 @@
 import ast
 import io
 import json
-import logging
 import os
 import re
 import sys
@@ -118,10 +117,8 @@ def test_the_page_tells_an_events_levels_and_fields(event: Event) -> None:
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    level = logging.getLogger("watchdog").level
     yield
     structlog.reset_defaults()
-    logging.getLogger("watchdog").setLevel(level)
 
 
 def written(log_format: LogFormat, level: str = "info", **fields: object) -> str:
