@@ -65,8 +65,6 @@ def configure(log_format: LogFormat, level: str) -> None:
         if as_text
         else structlog.processors.JSONRenderer(ensure_ascii=True)
     )
-    # Its threads note on standard error that they were stopped, each time they are stopped.
-    logging.getLogger("watchdog").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -9,7 +9,7 @@ error. The roots themselves are settings, and may be links.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,9 @@ _NOTHING_THERE: Final = {
     *(errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 }
 _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+# Device and inode of a folder.
+FolderId = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -112,10 +115,23 @@ class Place:
         about = self.about()
         return about is not None and stat.S_ISDIR(about.st_mode)
 
-    def listing(self) -> list[tuple[str, os.stat_result | OSError]]:
-        """The names in this folder, each with what it is, or why that can't be told."""
-        with self.listable() as fd, naming(self), os.scandir(fd) as entries:
-            return [(entry.name, about) for entry in entries if (about := _about(self, entry))]
+    def folder_id(self) -> FolderId:
+        """Which folder this is, by whatever name."""
+        with self.opened() as fd:
+            about = os.fstat(fd)
+        return about.st_dev, about.st_ino
+
+    def listing(
+        self, before: Callable[[int], None] = lambda _fd: None
+    ) -> list[tuple[str, os.stat_result | OSError]]:
+        """The names in this folder, each with what it is, or why that can't be told.
+
+        `before` is called with the descriptor that is listed, just before it is.
+        """
+        with self.listable() as fd, naming(self):
+            before(fd)
+            with os.scandir(fd) as entries:
+                return [(entry.name, about) for entry in entries if (about := _about(self, entry))]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ for each folder that could not be listed; one bad folder hides no other.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -56,15 +56,15 @@ class Scan:
     errors: tuple[OSError, ...]
 
 
-def scan(inbox: Path) -> Scan:
-    """Walk the inbox once.
+def scan(inbox: Path, watch: Callable[[int], None] = lambda _fd: None) -> Scan:
+    """Walk the inbox once; `watch` is called with a descriptor of each folder before it is listed.
 
     Raises `OSError` if the inbox itself can't be listed; what lies below is collected in `errors`.
     """
     pictures: list[Entry] = []
     unreadable: list[Entry] = []
     errors: list[OSError] = []
-    for place, about in _walk(Place(inbox), errors):
+    for place, about in _walk(Place(inbox), errors, watch):
         suffix = split_suffix(place.name)[1].lower()
         if suffix in PICTURE_SUFFIXES:
             pictures.append(Entry(place.path, Identity.of(about)))
@@ -73,13 +73,15 @@ def scan(inbox: Path) -> Scan:
     return Scan(tuple(pictures), tuple(unreadable), tuple(errors))
 
 
-def _walk(inbox: Place, errors: list[OSError]) -> Iterator[tuple[Place, os.stat_result]]:
+def _walk(
+    inbox: Place, errors: list[OSError], watch: Callable[[int], None]
+) -> Iterator[tuple[Place, os.stat_result]]:
     # A stack, not recursion: a tree a thousand folders deep must not end the daemon.
     folders = [(inbox, 0)]
     while folders:
         folder, depth = folders.pop()
         try:
-            found = folder.listing()
+            found = folder.listing(before=watch)
         except OSError as error:
             if folder == inbox:
                 raise

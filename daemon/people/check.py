@@ -16,7 +16,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from daemon.artifact import ArtifactError, Manifest, read_manifest
-from daemon.intake.hints import filesystem_of, hears_events
+from daemon.intake.filesystems import filesystem_of, hears_events
 from daemon.intake.matting import MattingFolders
 from daemon.places import Place
 from daemon.reasons import world_trouble

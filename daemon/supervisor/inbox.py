@@ -13,32 +13,22 @@ from typing import Final
 import structlog
 
 from daemon.events import Event
-from daemon.intake.hints import Hints, filesystem_of, hears_events
+from daemon.intake.hints import Hints
 from daemon.intake.matting import MattingFolders
 from daemon.intake.pairing import Pair, Pairing, Task, Waiting, pair_up
 from daemon.intake.quiet import IncompleteBook, QuietBook
-from daemon.intake.scan import Scan, scan
-from daemon.places import Place
+from daemon.intake.scan import Scan
+from daemon.places import FolderId, Place
 from daemon.reasons import Report, Trouble, world_trouble
 from daemon.settings import Settings
+from daemon.supervisor.notices import Notices
+from daemon.supervisor.watch import Watch
 
 log = structlog.get_logger()
 
-LOCAL_QUIET_S: Final = 5.0
-NETWORK_QUIET_S: Final = 10.0
-INTERVAL_WITH_EVENTS_S: Final = 10.0
-INTERVAL_WITHOUT_EVENTS_S: Final = 2.0
 # Scans never take more than a tenth of the time, however many hints come or files lie there.
 _PAUSE_PER_SCAN: Final = 9.0
 _LEAST_PAUSE_S: Final = 0.05
-# A single file is worth a line in the log once it has been alone for this long.
-_REPORT_AFTER_S: Final = 60.0
-
-_WATCH_ADVICE: Final = {
-    errno.ENOSPC: "raise fs.inotify.max_user_watches; until then the scan finds all",
-    errno.EMFILE: "raise fs.inotify.max_user_instances; until then the scan finds all",
-}
-
 
 # What a claim meets in a sub-folder of another user, in one that is a mount of its own, or at a
 # file that may not be moved.
@@ -48,25 +38,17 @@ _OF_ONE_FOLDER: Final = {errno.EACCES, errno.EPERM, errno.EXDEV}
 class Inbox:
     """Ready pairs and waiting files, as of the last `look`. `clock` is monotonic, in seconds."""
 
-    def __init__(
-        self, settings: Settings, inbox: Path, wake: Callable[[], None], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, settings: Settings, inbox: Path, clock: Callable[[], float]) -> None:
         self._path = inbox
-        self._wake = wake
         self._clock = clock
         self._tasks = set(settings.models())
         self._matting_folders = MattingFolders(settings.matting_folders)
-        self._settings = settings
-        self._quiet = QuietBook(LOCAL_QUIET_S)
-        self.root = _root_of(inbox)
-        self._judge()
+        self._watch = Watch(settings, inbox)
+        self._quiet = QuietBook(self._watch.quiet_period_s)
         self._incomplete = IncompleteBook(settings.incomplete_s)
-        self._hints: Hints | None = None
-        self._is_watched = False
         self._last_scan = Scan((), (), ())
         self._pairing = Pairing((), ())
-        self._skipped: set[str] = set()
-        self._waiting_since: dict[str, tuple[str, float, bool]] = {}
+        self._notices = Notices()
         self._ready: list[tuple[float, str, Pair]] = []
         self._unquiet: list[Pair] = []
         self._unreadable: dict[str, Waiting] = {}
@@ -78,6 +60,22 @@ class Inbox:
     def quiet_period_s(self) -> float:
         """Seconds that a file must stay unchanged."""
         return self._quiet.period_s
+
+    @property
+    def root(self) -> FolderId | None:
+        """Which folder the inbox is, which is another when something is mounted on it."""
+        return self._watch.root
+
+    @property
+    def bell(self) -> Hints | None:
+        """What rings when something may have changed, for the loop to listen to."""
+        return self._watch.bell
+
+    def answer_bell(self) -> None:
+        """It has rung: look as soon as is fair."""
+        if self.bell:
+            self.bell.answer()
+        self.hasten()
 
     def warn_of_missing(self) -> None:
         """Log each matting folder that is not there: misspelt, its masks would become holes."""
@@ -93,7 +91,7 @@ class Inbox:
             )
 
     def hasten(self) -> None:
-        """A hint came: look as soon as is fair."""
+        """Something may have changed: look as soon as is fair."""
         self.next_look = min(self.next_look, self._earliest_look)
 
     def mark_stale(self) -> None:
@@ -105,10 +103,10 @@ class Inbox:
 
         Raises `OSError` if the inbox can't be listed.
         """
-        self._watch()
         start = self._clock()
-        found = scan(self._path)
-        self._report_skipped(found.errors)
+        found = self._watch.look()
+        self._quiet.period_s = self._watch.quiet_period_s
+        self._notices.skipped(found.errors)
         if found.pictures != self._last_scan.pictures:
             self._pairing = pair_up(found.pictures, self._matting_folders)
         self._last_scan = found
@@ -117,9 +115,9 @@ class Inbox:
         self._incomplete.forget_all_but([*(entry.path for entry in found.pictures), *held])
         self.is_stale = False
         due = self._sort(now)
-        self._report_waiting(now)
+        self._notices.waiting(self.waiting(), now)
         self._earliest_look = now + max(_LEAST_PAUSE_S, _PAUSE_PER_SCAN * (now - start))
-        self.next_look = max(self._earliest_look, min(due, now + self._interval_s()))
+        self.next_look = max(self._earliest_look, min(due, now + self._watch.interval_s))
 
     def take(self) -> Pair | None:
         """The pair that has been ready for longest, once."""
@@ -188,8 +186,7 @@ class Inbox:
 
     def close(self) -> None:
         """Stop watching."""
-        if self._hints:
-            self._hints.stop()
+        self._watch.close()
 
     def _sort(self, now: float) -> float:
         """Sort the pairs into ready and not; returns when the next one may become ready."""
@@ -242,101 +239,6 @@ class Inbox:
                 report = Report.of(Trouble("unreadable", path=entry.path))
                 return Waiting(entry.path, report)
         return None
-
-    def _judge(self) -> None:
-        """What the file system of the inbox, as it is now, allows: events, and a shorter wait."""
-        self._filesystem = filesystem_of(self._path)
-        local = hears_events(self._filesystem)
-        self._use_events = self._settings.events and local
-        period = self._settings.quiet_period_s
-        if period is None:
-            period = LOCAL_QUIET_S if local else NETWORK_QUIET_S
-        self._quiet.period_s = period
-
-    def _watch(self) -> None:
-        """Keep the observer on the inbox as it is now: made anew where the root or it has gone."""
-        about = self._path.stat()
-        root = (about.st_dev, about.st_ino)
-        first, self._is_watched = not self._is_watched, True
-        is_other = root != self.root
-        if is_other:
-            self.root = root
-            self._judge()
-            log.warning(Event.INBOX_CHANGED, inbox=str(self._path), filesystem=self._filesystem)
-        elif not first and (self._hints is None or self._hints.alive()):
-            return
-        if self._hints:
-            self._hints.stop()
-            self._hints = None
-        if self._use_events:
-            # Armed before the scan, so that nothing falls between the two.
-            hints = Hints(self._path, self._wake)
-            try:
-                hints.start()
-            except OSError as error:
-                hints.stop()
-                log.warning(
-                    Event.EVENTS_UNAVAILABLE,
-                    why=error.strerror or str(error),
-                    advice=_WATCH_ADVICE.get(error.errno or 0, "the scan finds all the same"),
-                )
-                self._use_events = False
-            else:
-                self._hints = hints
-        if first or self._hints:
-            log.info(
-                Event.WATCHING,
-                inbox=str(self._path),
-                filesystem=self._filesystem,
-                events=self._hints is not None,
-                interval_s=self._interval_s(),
-                quiet_period_s=self.quiet_period_s,
-            )
-
-    def _interval_s(self) -> float:
-        if self._settings.scan_interval_s is not None:
-            return self._settings.scan_interval_s
-        return INTERVAL_WITH_EVENTS_S if self._hints else INTERVAL_WITHOUT_EVENTS_S
-
-    def _report_skipped(self, errors: tuple[OSError, ...]) -> None:
-        """Log each folder that can't be listed, once for as long as it can't."""
-        before = self._skipped
-        self._skipped = {str(error.filename) for error in errors}
-        for error in errors:
-            if str(error.filename) not in before:
-                log.warning(Event.FOLDER_SKIPPED, path=str(error.filename), why=error.strerror)
-
-    def _report_waiting(self, now: float) -> None:
-        """Log each file that waits, once a reason, when it has waited for a while."""
-        before = self._waiting_since
-        self._waiting_since = {}
-        for path, report in self._reportable():
-            key, since, told = before.get(path, (report.key, now, False))
-            if key != report.key:
-                key, since, told = report.key, now, False
-            if not told and now - since >= _REPORT_AFTER_S:
-                trouble = report.trouble()
-                log.info(
-                    Event.FILE_WAITS,
-                    path=path,
-                    reason=key,
-                    says=trouble.sentence,
-                    advice=trouble.advice,
-                )
-                told = True
-            self._waiting_since[path] = (key, since, told)
-
-    def _reportable(self) -> Iterable[tuple[str, Report]]:
-        return ((w.path, w.report) for w in self.waiting() if w.report.key != "not_quiet")
-
-
-def _root_of(inbox: Path) -> tuple[int, int] | None:
-    """Device and inode of the inbox, which are others when something is mounted on it."""
-    try:
-        about = inbox.stat()
-    except OSError:
-        return None
-    return about.st_dev, about.st_ino
 
 
 def _is_unreadable(place: Place) -> bool:

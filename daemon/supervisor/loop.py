@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -66,8 +67,10 @@ class Supervisor:
         self._looked = False  # whether the last look at the inbox went well
         self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._wake_in, selectors.EVENT_READ)
-        self._inbox = Inbox(settings, self.spool.inbox, self.wake, clock)
+        self._selector.register(self._wake_in, selectors.EVENT_READ, self._drain_wakes)
+        self._inbox = Inbox(settings, self.spool.inbox, clock)
+        if self._inbox.bell:
+            self._selector.register(self._inbox.bell, selectors.EVENT_READ, self._inbox.answer_bell)
         self._workplace = Workplace(settings, self.spool, self.lock, self._inbox.root)
         self._crew = Crew(settings, self.spool, self.lock, clock)
         self._hold = Hold(clock)
@@ -85,7 +88,7 @@ class Supervisor:
         )
 
     def wake(self) -> None:
-        """End the loop's sleep; safe from any thread and from signal handlers."""
+        """End the loop's sleep; safe from signal handlers."""
         try:
             os.write(self._wake_out, b"!")
         except BlockingIOError:
@@ -136,7 +139,8 @@ class Supervisor:
         self._crew.tend()
         for worker in self._crew.workers:
             if worker.out.fileno() not in self._selector.get_map():
-                self._selector.register(worker.out, selectors.EVENT_READ, worker)
+                listen = partial(self._listen, worker)
+                self._selector.register(worker.out, selectors.EVENT_READ, listen)
         if self._stop_at is None:
             if now >= self._inbox.next_look:
                 self._look()
@@ -144,10 +148,7 @@ class Supervisor:
                 self._work_on()
         self._tell()
         for key, _ in self._selector.select(self._sleep_s()):
-            if isinstance(key.data, Worker):
-                self._listen(key.data)
-            else:
-                self._drain_wakes()
+            key.data()
 
     def _look(self) -> None:
         try:
@@ -312,4 +313,3 @@ class Supervisor:
 
     def _drain_wakes(self) -> None:
         os.read(self._wake_in, 1 << 16)
-        self._inbox.hasten()

@@ -1,14 +1,11 @@
 """The spool that is worked in just now. It becomes another when a disk is mounted on the inbox."""
 
-import os
 from contextlib import ExitStack
 from dataclasses import replace
 
+from daemon.places import FolderId
 from daemon.settings import Settings
 from daemon.spool.layout import Spool, locked, open_spool
-
-# Device and inode of a folder, by whatever name.
-FolderId = tuple[int, int]
 
 
 class Workplace:
@@ -22,7 +19,7 @@ class Workplace:
         self.lock = lock
         self._settings = settings
         self._inbox = inbox
-        self._locks = {_work_folder(spool): lock}
+        self._locks = {spool.jobs.folder_id(): lock}
         self._taken = ExitStack()
 
     def follow(self, inbox: FolderId | None) -> bool:
@@ -45,13 +42,7 @@ class Workplace:
         self._taken.close()
 
     def _lock_of(self, spool: Spool) -> int:
-        folder = _work_folder(spool)
+        folder = spool.jobs.folder_id()
         if folder not in self._locks:
             self._locks[folder] = self._taken.enter_context(locked(spool))
         return self._locks[folder]
-
-
-def _work_folder(spool: Spool) -> FolderId:
-    with spool.jobs.opened() as fd:
-        about = os.fstat(fd)
-    return about.st_dev, about.st_ino

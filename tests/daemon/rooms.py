@@ -32,7 +32,7 @@ class Rooms:
             "events": False,
         }
         self.settings = load_settings(given)
-        self.inbox = Inbox(self.settings, self.spool.inbox, lambda: None, self.clock)
+        self.inbox = Inbox(self.settings, self.spool.inbox, self.clock)
         self.workplace = Workplace(self.settings, self.spool, 0, self.inbox.root)
         self.leftovers = Leftovers(self.settings, self.clock)
         self.attempts = Attempts(self.workplace)

@@ -3,7 +3,6 @@
 import ast
 import io
 import json
-import logging
 import os
 import re
 import sys
@@ -22,7 +21,7 @@ from daemon.events import Event, LogFormat, configure
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = REPOSITORY / "docs" / "log.md"
-LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+LEVELS = {"debug", "info", "warning", "error", "critical"}
 
 
 @dataclass
@@ -67,8 +66,22 @@ def levels_of(call: ast.Call) -> set[str]:
     assert isinstance(call.func, ast.Attribute)
     if call.func.attr != "log":
         return {call.func.attr}
-    numbers = {node.value for node in ast.walk(call.args[0]) if isinstance(node, ast.Constant)}
-    return {name for name, number in LEVELS.items() if number in numbers}
+    level: ast.AST = call.args[0]
+    if isinstance(level, ast.Call) and isinstance(level.func, ast.Name):
+        level = functions()[level.func.id]
+    named = {node.attr.lower() for node in ast.walk(level) if isinstance(node, ast.Attribute)}
+    return named & LEVELS
+
+
+@cache
+def functions() -> dict[str, ast.FunctionDef]:
+    """Every function of the daemon, by its name."""
+    return {
+        node.name: node
+        for path in sorted((REPOSITORY / "daemon").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
 
 
 @cache
@@ -118,10 +131,8 @@ def test_the_page_tells_an_events_levels_and_fields(event: Event) -> None:
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    level = logging.getLogger("watchdog").level
     yield
     structlog.reset_defaults()
-    logging.getLogger("watchdog").setLevel(level)
 
 
 def written(log_format: LogFormat, level: str = "info", **fields: object) -> str:

@@ -1,19 +1,14 @@
-"""Events only wake: what tells of a change rings, what does not stays silent."""
+"""Hints only ring: for what tells of a change, once a round, and for what the round has seen."""
 
 import os
-import threading
+import select
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
-import psutil
 import pytest
-from watchdog.events import FileDeletedEvent
 
-from daemon.intake import hints
-from daemon.intake.hints import Hints, filesystem_of, hears_events
-
-PATIENCE_S = 10.0
+from daemon.intake.hints import Hints
+from daemon.intake.scan import scan
 
 
 @pytest.fixture
@@ -24,21 +19,26 @@ def inbox(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bell(inbox: Path) -> Iterator[threading.Event]:
-    """Rings when the inbox's watcher wakes somebody."""
-    rung = threading.Event()
-    watcher = Hints(inbox, rung.set)
-    watcher.start()
-    yield rung
-    watcher.stop()
+def bell() -> Iterator[Hints]:
+    hints = Hints()
+    yield hints
+    hints.close()
 
 
-def settled(bell: threading.Event, inbox: Path) -> None:
-    """Wait until the watcher has heard all that came before: events arrive in order."""
-    (inbox / "marker").touch()
-    assert bell.wait(PATIENCE_S)
-    while bell.wait(0.15):
-        bell.clear()
+def look(bell: Hints, inbox: Path) -> None:
+    with bell.round() as watch:
+        scan(inbox, watch)
+
+
+def rings(bell: Hints) -> bool:
+    """Whether it rings now; events are there when the call that made them returns."""
+    return bool(select.select([bell], [], [], 0)[0])
+
+
+def watches(bell: Hints) -> int:
+    """How many inotify watches it has; see proc_pid_fdinfo(5)."""
+    about = Path(f"/proc/self/fdinfo/{bell._inotify.fileno()}").read_text()
+    return about.count("inotify wd:")
 
 
 def write(inbox: Path) -> None:
@@ -62,124 +62,129 @@ def move_folder_in(inbox: Path) -> None:
     (inbox.parent / "folder").rename(inbox / "folder")
 
 
-@pytest.mark.parametrize("change", [write, append, rename, move_in, move_folder_in])
-def test_what_can_make_a_file_ready_wakes(
-    inbox: Path, tmp_path: Path, change: Callable[[Path], None]
+def give_its_time(inbox: Path) -> None:
+    """What Samba and rsync do last."""
+    os.utime(inbox / "there.jpg", (1, 1))
+
+
+def allow(inbox: Path) -> None:
+    (inbox / "there.jpg").chmod(0o644)
+
+
+@pytest.mark.parametrize(
+    "change", [write, append, rename, move_in, move_folder_in, give_its_time, allow]
+)
+def test_what_can_make_a_file_ready_rings(
+    bell: Hints, inbox: Path, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     (inbox / "there.jpg").write_bytes(b"x")
     (tmp_path / "outside.jpg").write_bytes(b"x")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "d.jpg").write_bytes(b"x")
-    rung = threading.Event()
-    watcher = Hints(inbox, rung.set)
-    watcher.start()
-    try:
-        change(inbox)
-        assert rung.wait(PATIENCE_S)
-    finally:
-        watcher.stop()
+    look(bell, inbox)
+    assert not rings(bell)
+    change(inbox)
+    assert rings(bell)
 
 
-def test_a_file_in_a_folder_made_later_wakes(bell: threading.Event, inbox: Path) -> None:
+def test_a_file_in_a_folder_made_later_rings(bell: Hints, inbox: Path) -> None:
+    look(bell, inbox)
     (inbox / "day 1").mkdir()
-    settled(bell, inbox)
+    assert rings(bell)
+    look(bell, inbox)
     (inbox / "day 1" / "a.jpg").write_bytes(b"x")
-    assert bell.wait(PATIENCE_S)
+    assert rings(bell)
 
 
-def test_reading_and_listing_wake_nobody(bell: threading.Event, inbox: Path) -> None:
+def test_reading_and_listing_ring_for_nobody(bell: Hints, inbox: Path) -> None:
     (inbox / "a.jpg").write_bytes(b"x")
-    settled(bell, inbox)
-    for _ in range(20):
-        (inbox / "a.jpg").read_bytes()
-        os.listdir(inbox)
-    assert not bell.wait(0.3)
+    (inbox / "day 1").mkdir()
+    look(bell, inbox)
+    (inbox / "a.jpg").read_bytes()
+    look(bell, inbox)
+    look(bell, inbox)
+    assert not rings(bell)
 
 
-def test_odd_names_wake_like_any(bell: threading.Event, inbox: Path) -> None:
+def test_odd_names_ring_like_any(bell: Hints, inbox: Path) -> None:
     for name in (os.fsdecode(b"\xff.jpg"), "two\nlines.jpg", "👩‍👧.jpg", "a" * 251 + ".jpg"):
-        settled(bell, inbox)
+        look(bell, inbox)
         (inbox / name).write_bytes(b"x")
-        assert bell.wait(PATIENCE_S), name
+        assert rings(bell), name
 
 
-def test_a_watcher_is_alive_until_it_is_stopped(inbox: Path) -> None:
-    watcher = Hints(inbox, lambda: None)
-    assert not watcher.alive()
-    watcher.start()
-    assert watcher.alive()
-    watcher.stop()
-    assert not watcher.alive()
+def test_what_comes_while_the_round_goes_on_rings(bell: Hints, inbox: Path) -> None:
+    """Nothing falls between the watching of a folder and its listing."""
+    (inbox / "day 1").mkdir()
+
+    def watch_and_write(fd: int, watch: Callable[[int], None]) -> None:
+        watch(fd)
+        if Path(f"/proc/self/fd/{fd}").readlink().name == "day 1":
+            write(inbox / "day 1")
+
+    with bell.round() as watch:
+        found = scan(inbox, lambda fd: watch_and_write(fd, watch))
+    assert [entry.path for entry in found.pictures] == ["day 1/a.jpg"]
+    assert rings(bell)
 
 
-def test_stopping_what_never_began_is_harmless(inbox: Path) -> None:
-    Hints(inbox, lambda: None).stop()
+def test_a_thousand_changes_ring_once(bell: Hints, inbox: Path) -> None:
+    look(bell, inbox)
+    for number in range(1000):
+        (inbox / f"{number}.jpg").touch()
+        if number == 0:
+            assert rings(bell)
+            bell.answer()
+        assert not rings(bell)
+    look(bell, inbox)
+    assert not rings(bell)  # what happened before the look, the look has seen
+    write(inbox)
+    assert rings(bell)
 
 
-def test_a_folder_that_is_not_there_cannot_be_watched(tmp_path: Path) -> None:
-    watcher = Hints(tmp_path / "gone", lambda: None)
-    with pytest.raises(FileNotFoundError):
-        watcher.start()
-    watcher.stop()
-
-
-def test_the_handler_does_nothing_but_wake() -> None:
-    woken: list[None] = []
-    hints._Handler(lambda: woken.append(None)).on_any_event(FileDeletedEvent("gone"))
-    assert woken == [None]
-
-
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "unknown"])
-def test_local_file_systems_tell_of_changes(kind: str) -> None:
-    assert hears_events(kind)
-
-
-@pytest.mark.parametrize(
-    "kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "fuse.sshfs", "fuse.rclone", "fuse"]
-)
-def test_file_systems_that_others_write_to_do_not(kind: str) -> None:
-    assert not hears_events(kind)
-
-
-def mounted(*mounts: tuple[str, str]) -> Callable[..., list[SimpleNamespace]]:
-    return lambda **_: [SimpleNamespace(mountpoint=point, fstype=kind) for point, kind in mounts]
-
-
-def test_the_innermost_mount_tells_the_file_system(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_that_left_the_inbox_is_watched_no_more(
+    bell: Hints, inbox: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path.resolve()
-    monkeypatch.setattr(
-        psutil,
-        "disk_partitions",
-        mounted(("/", "ext4"), (str(folder), "nfs4"), (f"{folder}2", "cifs")),
-    )
-    assert filesystem_of(folder / "inbox") == "nfs4"
-    assert filesystem_of(folder.parent) == "ext4"
+    (inbox / "day 1").mkdir()
+    (inbox / "day 2").mkdir()
+    look(bell, inbox)
+    assert watches(bell) == 3
+    (inbox / "day 1").rename(tmp_path / "day 1")
+    (inbox / "day 2").rmdir()
+    look(bell, inbox)
+    assert watches(bell) == 1
+    look(bell, inbox)
+    write(tmp_path / "day 1")
+    assert not rings(bell)
 
 
-def test_an_automounted_share_is_what_was_mounted_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_that_has_become_a_link_leads_no_watch_outside(
+    bell: Hints, inbox: Path, tmp_path: Path
 ) -> None:
-    point = str(tmp_path.resolve())
-    monkeypatch.setattr(
-        psutil, "disk_partitions", mounted(("/", "ext4"), (point, "autofs"), (point, "cifs"))
-    )
-    assert filesystem_of(tmp_path) == "cifs"
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (inbox / "day").symlink_to(outside)
+    look(bell, inbox)
+    assert watches(bell) == 1
+    write(outside)
+    assert not rings(bell)
 
 
-def test_a_hidden_mount_table_gives_an_unknown_file_system(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(psutil, "disk_partitions", mounted())
-    assert filesystem_of(tmp_path) == "unknown"
+def test_a_round_that_an_error_ends_forgets_no_folder(bell: Hints, inbox: Path) -> None:
+    look(bell, inbox)
+    with pytest.raises(RuntimeError), bell.round():
+        raise RuntimeError
+    write(inbox)
+    assert rings(bell)
 
 
-def test_a_link_is_followed_to_its_file_system(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = tmp_path.resolve() / "real"
-    real.mkdir()
-    (tmp_path / "link").symlink_to(real)
-    monkeypatch.setattr(psutil, "disk_partitions", mounted(("/", "ext4"), (str(real), "nfs")))
-    assert filesystem_of(tmp_path / "link") == "nfs"
+def test_a_folder_that_cannot_be_watched_is_no_error_and_is_known(bell: Hints, inbox: Path) -> None:
+    file = os.open(inbox.parent / "no folder", os.O_CREAT | os.O_RDONLY)
+    with bell.round() as watch:
+        watch(file)
+    assert isinstance(bell.trouble, NotADirectoryError)
+    os.close(file)
+    look(bell, inbox)
+    assert bell.trouble is None
+    write(inbox)
+    assert rings(bell)

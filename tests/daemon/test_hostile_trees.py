@@ -10,13 +10,10 @@ from pathlib import Path
 import pytest
 from driver import Daemon, Site, hole, inverted, load, photo, save
 
-from daemon.intake.hints import Hints
 from daemon.intake.scan import scan
 
 Start = Callable[..., Daemon]
 DEEP, WIDE, MANY = 1100, 5000, 20000
-# Paths end at 4,096 bytes, so that nothing that goes by paths gets any deeper.
-DEEPEST = 2030
 SCAN_S = 5.0  # 0.3 s where nobody else computes
 
 
@@ -75,19 +72,3 @@ def test_a_pair_beside_trees_that_are_deep_wide_and_full_is_done(site: Site, sta
     assert len(daemon.seen("folder_skipped")) == 2
     for name in ("first", "second"):
         assert (load(site.outbox / f"{name}.png") == inverted(photo(), hole())).all()
-
-
-def test_the_watcher_goes_as_deep_as_a_path_can(site: Site) -> None:
-    dig(site.inbox / "deep", DEEPEST)
-    rung: list[None] = []
-    watcher = Hints(site.inbox, lambda: rung.append(None))
-    watcher.start()
-    try:
-        assert watcher.alive()
-        (site.inbox / "a.jpg").touch()
-        deadline = time.monotonic() + 10
-        while not rung:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    finally:
-        watcher.stop()

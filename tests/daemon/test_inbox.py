@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,13 +12,14 @@ from typing import Any
 
 import pytest
 from driver import BECOME_NOBODY
+from inotify_simple import INotify
 from structlog.testing import capture_logs
 
 from daemon.intake.hints import Hints
 from daemon.intake.pairing import Pair
 from daemon.intake.scan import Scan, scan
 from daemon.settings import load_settings
-from daemon.supervisor import inbox as module
+from daemon.supervisor import watch as module
 from daemon.supervisor.inbox import Inbox
 
 
@@ -38,17 +40,12 @@ class Watched:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.clock = Clock()
-        self.woken = 0
         given = {"inpaint_model": "/models/i.pt", "quiet_period_s": 5, "events": False, **settings}
         self.inbox = Inbox(
             load_settings({name: value for name, value in given.items() if value is not None}),
             folder,
-            self._wake,
             self.clock,
         )
-
-    def _wake(self) -> None:
-        self.woken += 1
 
     def put(self, *paths: str, content: bytes = b"pixels") -> None:
         for path in paths:
@@ -373,7 +370,7 @@ from daemon.supervisor.inbox import Inbox
 {BECOME_NOBODY}
 now = [0.0]
 given = dict(inpaint_model="/m.pt", events=False, quiet_period_s=5)
-inbox = Inbox(load_settings(given), Path(sys.argv[1]), lambda: None, lambda: now[0])
+inbox = Inbox(load_settings(given), Path(sys.argv[1]), lambda: now[0])
 inbox.look()
 now[0] = 5.0
 inbox.look()
@@ -506,10 +503,9 @@ def test_a_hint_makes_the_next_look_sooner_but_never_later(box: Watched) -> None
 def test_looks_take_no_more_than_a_tenth_of_the_time_whatever_the_hints(
     box: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
-    def slow(folder: Path) -> Scan:
+    def slow(folder: Path, watch: Callable[[int], None]) -> Scan:
         box.clock.now += 3.0
-        return scan(folder)
+        return scan(folder, watch)
 
     monkeypatch.setattr(module, "scan", slow)
     box.look()
@@ -534,7 +530,7 @@ def test_an_inbox_that_was_replaced_is_told_and_starts_anew(box: Watched) -> Non
     box.folder.rename(box.folder.parent / "old")
     box.folder.mkdir()
     logs = box.look(after=5)
-    assert [line["event"] for line in logs] == ["inbox_changed"]
+    assert [line["event"] for line in logs] == ["inbox_changed", "watching"]
     assert box.taken() == []
     assert box.waiting() == {}
     box.put("dog.jpg", "dog_mask.png")
@@ -576,47 +572,6 @@ def test_where_events_cannot_be_trusted_there_are_none(
     assert (line["events"], line["interval_s"], line["filesystem"]) == (False, 2.0, kind)
 
 
-def test_the_watcher_is_made_anew_for_an_inbox_that_was_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = count(monkeypatch)
-    box = hinted(tmp_path)
-    box.look()
-    box.look(after=1)
-    assert made == ["started"]
-    box.folder.rename(tmp_path / "old")
-    box.folder.mkdir()
-    assert [line["event"] for line in box.look(after=1)] == ["inbox_changed", "watching"]
-    box.inbox.close()
-    assert made == ["started", "stopped", "started", "stopped"]
-
-
-def test_a_watcher_that_died_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = count(monkeypatch)
-    box = hinted(tmp_path)
-    box.look()
-    monkeypatch.setattr(Hints, "alive", lambda _self: False)
-    assert [line["event"] for line in box.look(after=1)] == ["watching"]
-    box.inbox.close()
-    assert made == ["started", "stopped", "started", "stopped"]
-
-
-def count(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Note each start and stop of a watcher."""
-    made: list[str] = []
-
-    def noting(word: str, method: Callable[[Hints], None]) -> Callable[[Hints], None]:
-        def call(self: Hints) -> None:
-            made.append(word)
-            method(self)
-
-        return call
-
-    monkeypatch.setattr(Hints, "start", noting("started", Hints.start))
-    monkeypatch.setattr(Hints, "stop", noting("stopped", Hints.stop))
-    return made
-
-
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
@@ -628,11 +583,12 @@ def count(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_where_the_kernel_gives_no_events_the_scan_does_and_the_advice_fits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, advice: str
 ) -> None:
-    def fail(_self: Hints) -> None:
+    def fail() -> Hints:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(Hints, "start", fail)
+    monkeypatch.setattr(module, "Hints", fail)
     box = hinted(tmp_path)
+    assert box.inbox.bell is None
     box.put("cat.jpg", "cat_mask.png")
     unavailable, watching = box.look()
     assert unavailable["event"] == "events_unavailable"
@@ -641,3 +597,40 @@ def test_where_the_kernel_gives_no_events_the_scan_does_and_the_advice_fits(
     assert watching["interval_s"] == 2.0
     assert box.look(after=5) == []
     assert box.taken() == ["cat.jpg"]
+
+
+def test_folders_that_cannot_be_watched_are_told_once_and_so_is_that_they_can_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = hinted(tmp_path)
+    (first,) = box.look()
+    assert first["events"]
+    with monkeypatch.context() as context:
+        context.setattr(INotify, "add_watch", no_watch_left)
+        unavailable, watching = box.look(after=1)
+        assert "max_user_watches" in unavailable["advice"]
+        assert (watching["events"], watching["interval_s"]) == (False, 2.0)
+        assert box.look(after=1) == []
+    (again,) = box.look(after=1)
+    assert (again["event"], again["events"], again["interval_s"]) == ("watching", True, 10.0)
+    box.inbox.close()
+
+
+def no_watch_left(_self: INotify, _path: str, _mask: int) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_an_inbox_that_was_replaced_is_heard_at_once(tmp_path: Path) -> None:
+    box = hinted(tmp_path)
+    box.look()
+    box.folder.rename(tmp_path / "old")
+    box.folder.mkdir()
+    box.look(after=1)
+    box.look(after=1)  # that a folder is watched no more rings once, too
+    bell = box.inbox.bell
+    assert bell is not None
+    (tmp_path / "old" / "cat.jpg").touch()
+    assert not select.select([bell], [], [], 0)[0]
+    box.put("cat.jpg")
+    assert select.select([bell], [], [], 0)[0]
+    box.inbox.close()

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -202,8 +203,10 @@ def test_a_folder_that_becomes_a_link_after_it_was_listed_is_not_entered(
     put(tmp_path / "inbox" / "day" / "a.jpg")
     listing = Place.listing
 
-    def swap(place: Place) -> list[tuple[str, os.stat_result | OSError]]:
-        found = listing(place)
+    def swap(
+        place: Place, before: Callable[[int], None]
+    ) -> list[tuple[str, os.stat_result | OSError]]:
+        found = listing(place, before)
         if place.path == "":
             (tmp_path / "inbox" / "day").rename(tmp_path / "gone")
             (tmp_path / "inbox" / "day").symlink_to(tmp_path / "outside")
