@@ -1,7 +1,7 @@
 """What a restart does with the jobs it finds: it settles each from the state its record names."""
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -21,30 +21,43 @@ log = structlog.get_logger()
 _STRAYS: Final = "stray"
 
 
-def recover(
-    spool: Spool, except_for: frozenset[str] = frozenset()
-) -> tuple[list[Record], OSError | Trouble | None]:
-    """Settle every job in work/ but the named ones; returns those that are to be run, oldest first.
+class Recovered(NamedTuple):
+    """What became of the jobs in work/.
+
+    Those `to_run`, oldest first; how many were `finished`, whose results only had to be published;
+    and what kept a job from being settled, if anything did.
+    """
+
+    to_run: list[Record]
+    finished: int
+    stuck: OSError | Trouble | None
+
+
+def recover(spool: Spool, except_for: frozenset[str] = frozenset()) -> Recovered:
+    """Settle every job in work/ but the named ones.
 
     A job folder without a record is either empty of originals, and goes, or was tampered with:
     then what it holds is set aside in failed/stray, never deleted.
 
-    Also returns what kept a job from being settled, if anything did: the others are settled all the
-    same, and calling again goes on from there.
+    Where a job can't be settled the others are all the same, and calling again goes on from there.
     """
     spool.require_ours()
     to_run: list[Record] = []
+    finished = 0
     stuck: OSError | Trouble | None = None
     for job in sorted(name for name, _ in spool.jobs.listing()):
         if job in except_for or job.startswith(".") or not spool.job(job).is_folder():
             continue
         try:
-            unfinished = _recover_job(spool, job)
+            record = _recover_job(spool, job)
         except (OSError, Trouble) as error:
             stuck = stuck or error
-        else:
-            to_run += [unfinished] if unfinished else []
-    return to_run, stuck
+            continue
+        if record and record.state is State.ARCHIVE:
+            finished += 1
+        elif record:
+            to_run.append(record)
+    return Recovered(to_run, finished, stuck)
 
 
 def recover_elsewhere(spool: Spool, settings: Settings) -> OSError | Trouble | None:
@@ -61,9 +74,9 @@ def recover_elsewhere(spool: Spool, settings: Settings) -> OSError | Trouble | N
             if not _is_ours(other):
                 continue
             with locked(other):
-                to_run, met = recover(other)
-                stuck = stuck or met
-                for record in to_run:
+                found = recover(other)
+                stuck = stuck or found.stuck
+                for record in found.to_run:
                     give_back(other, record)
         except SpoolInUseError:
             continue
@@ -82,6 +95,7 @@ def _is_ours(spool: Spool) -> bool:
 
 
 def _recover_job(spool: Spool, job: str) -> Record | None:
+    """Settle a job; returns it where it is to be run, or was finished."""
     try:
         record = load(spool, job)
     except (FileNotFoundError, ValueError):
@@ -91,14 +105,15 @@ def _recover_job(spool: Spool, job: str) -> Record | None:
     while record.state is State.OUTBOX:
         record = publish(spool, record)
     unfinished = settle(spool, record)
-    if record.state is State.ARCHIVE:
-        log.info(
-            Event.JOB_FINISHED,
-            job=job,
-            picture=record.picture.path,
-            outputs=[output.target for output in record.outputs],
-        )
-    return unfinished
+    if record.state is not State.ARCHIVE:
+        return unfinished
+    log.info(
+        Event.JOB_FINISHED,
+        job=job,
+        picture=record.picture.path,
+        outputs=[output.target for output in record.outputs],
+    )
+    return record
 
 
 def _clear_away(spool: Spool, folder: Place) -> None:

@@ -101,18 +101,21 @@ class Crew:
         """
         worker.give(job, descriptors, self._clock() + self._settings.job_timeout_s)
 
-    def listen(self, worker: Worker) -> list[Hello | Done | Problem | Death]:
-        """What a worker has to say; call it when its pipe is readable."""
+    def listen(self, worker: Worker) -> list[Done | Problem | Death]:
+        """What a worker has to say of a job; call it when its pipe is readable."""
         lines = worker.read()
         if lines is None:
             return [self._bury(worker)]
-        heard: list[Hello | Done | Problem | Death] = []
+        heard: list[Done | Problem | Death] = []
         for message in worker.believed(lines, self._settings.models().keys()):
-            self._note(worker, message)
-            is_refusal = isinstance(message, Problem) and message.job is None
-            # That one can't start which nobody waits for is no trouble.
-            if not (is_refusal and worker.stage in (Stage.SPARE, Stage.LEAVING)):
-                heard.append(message)
+            match message:
+                case Hello():
+                    self._welcome(worker, message)
+                case Problem(job=None, facts=facts):
+                    self._note_refusal(worker, str(facts.get("detail", "")))
+                case _:
+                    self._note_end(worker, message)
+                    heard.append(message)
         return heard
 
     def dismiss(self, grace_s: float) -> None:
@@ -173,19 +176,19 @@ class Crew:
                     worker.ear.close()  # which ends it
                 return
 
-    def _note(self, worker: Worker, message: Hello | Done | Problem) -> None:
-        match message:
-            case Hello():
-                self._welcome(worker, message)
-            case Problem(job=None):
-                worker.refusal = str(message.facts.get("detail", ""))
-            case _:
-                worker.take_back()
-                if isinstance(message, Problem) and message.reason == "out_of_memory":
-                    # What is left of its memory would be too little for the next picture.
-                    worker.stage = Stage.LEAVING
-                if worker.stage is Stage.LEAVING:
-                    worker.ear.close()
+    def _note_end(self, worker: Worker, message: Done | Problem) -> None:
+        worker.take_back()
+        if isinstance(message, Problem) and message.reason == "out_of_memory":
+            # What is left of its memory would be too little for the next picture.
+            worker.stage = Stage.LEAVING
+        if worker.stage is Stage.LEAVING:
+            worker.ear.close()
+
+    def _note_refusal(self, worker: Worker, why: str) -> None:
+        worker.refusal = why
+        # That one can't start which nobody waits for is no trouble.
+        if worker.stage not in (Stage.SPARE, Stage.LEAVING):
+            log.error(Event.MODEL_REFUSED, why=why)
 
     def _welcome(self, worker: Worker, hello: Hello) -> None:
         worker.hello = hello
@@ -207,6 +210,9 @@ class Crew:
         )
         if hello.unconfined and self._settings.confine != "no":
             log.warning(Event.WORKER_UNCONFINED, why=hello.unconfined)
+        for task, model in hello.models.items():
+            if not model.trained:
+                log.warning(Event.MODEL_UNTRAINED, task=task, model=model.path)
         if worker.stage is Stage.COMING:
             self._replace(worker)
 

@@ -12,8 +12,7 @@ from daemon.events import Event
 from daemon.reasons import Trouble, world_trouble
 from daemon.settings import Settings
 from daemon.spool.layout import Spool
-from daemon.spool.record import Record
-from daemon.spool.recovery import recover, recover_elsewhere
+from daemon.spool.recovery import Recovered, recover, recover_elsewhere
 from daemon.supervisor.hold import LONGEST_HOLD_S
 
 log = structlog.get_logger()
@@ -41,8 +40,8 @@ class Leftovers:
         """Something may be left to be settled, and need not be at once."""
         self.due = min(self.due, self._clock() + LONGEST_HOLD_S)
 
-    def settle(self, spool: Spool, known: frozenset[str]) -> list[Record]:
-        """Settle all jobs but the `known` ones; returns those that are to be run, oldest first.
+    def settle(self, spool: Spool, known: frozenset[str]) -> Recovered:
+        """Settle all jobs but the `known` ones.
 
         Raises `OSError` where the work folder can't be looked at, or is no more ours.
         """
@@ -50,10 +49,10 @@ class Leftovers:
         if not self._is_settled_elsewhere:
             elsewhere = recover_elsewhere(spool, self._settings)
             self._is_settled_elsewhere = elsewhere is None
-        to_run, here = recover(spool, except_for=known)
-        self.is_stuck_here = here is not None
-        self._note(here or elsewhere)
-        return to_run
+        found = recover(spool, except_for=known)
+        self.is_stuck_here = found.stuck is not None
+        self._note(found.stuck or elsewhere)
+        return found
 
     def _note(self, met: OSError | Trouble | None) -> None:
         before = self.stuck

@@ -33,7 +33,6 @@ from daemon.supervisor.systemd import READY, STOPPING, WATCHDOG, StatusLine, not
 from daemon.supervisor.tally import Count, Summary, Tally
 from daemon.supervisor.troubles import Troubles
 from daemon.supervisor.workplace import Workplace
-from daemon.worker.protocol import Done, Hello, Problem
 
 log = structlog.get_logger()
 
@@ -199,11 +198,12 @@ class Supervisor:
 
     def _settle(self) -> None:
         known = {record.job for record in self._queue.records()} | self._attempts.running.keys()
-        to_run = self._leftovers.settle(self._workplace.spool, frozenset(known))
+        found = self._leftovers.settle(self._workplace.spool, frozenset(known))
+        self._count.add_done(found.finished)
         stuck_here = self._leftovers.stuck if self._leftovers.is_stuck_here else None
         if stuck_here is not None and (self._hold.is_on or not self._looked):
             self._hold.begin(stuck_here)
-        for record in to_run:
+        for record in found.to_run:
             self._troubles.take_up(record)
         if stuck_here is None:
             self._attempts.forget_forgiven()
@@ -247,17 +247,6 @@ class Supervisor:
                 self._selector.unregister(out)
             self._inbox.mark_stale()
             with self._hold.when_in_trouble():
-                self._answer(worker, heard)
-
-    def _answer(self, worker: Worker, heard: Hello | Done | Problem | Death) -> None:
-        match heard:
-            case Hello(models=models):
-                for task, model in models.items():
-                    if not model.trained:
-                        log.warning(Event.MODEL_UNTRAINED, task=task, model=model.path)
-            case Problem(job=None, facts=facts):
-                log.error(Event.MODEL_REFUSED, why=facts.get("detail"))
-            case _:
                 if self._endings.answer(worker, heard):
                     self._release()
 

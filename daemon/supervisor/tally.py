@@ -54,9 +54,9 @@ class Count:
         self.failed = 0
         self._listed: deque[tuple[str, str]] = deque(maxlen=MOST_LISTED)
 
-    def add_done(self) -> None:
-        """Count a job that succeeded."""
-        self.done += 1
+    def add_done(self, jobs: int = 1) -> None:
+        """Count jobs that succeeded."""
+        self.done += jobs
 
     def add_failed(self, picture: str, sentence: str) -> None:
         """Count a job that was given up."""

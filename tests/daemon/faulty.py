@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clocks import Clock
 
 from daemon.spool import files
 
@@ -28,14 +29,8 @@ LOOKING = ("scandir", "listdir", "stat", "lstat", "access")
 _MOST_SLEEPLESS_TURNS = 20
 
 
-class Clock:
-    """Monotonic seconds that pass only while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+class SleepersClock(Clock):
+    """Seconds that pass only while somebody sleeps."""
 
     def selector(self) -> selectors.BaseSelector:
         """A selector that sleeps by this clock."""

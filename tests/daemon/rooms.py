@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from faulty import Clock
+from clocks import Clock
 from test_jobs import drop
 
 from daemon.settings import load_settings

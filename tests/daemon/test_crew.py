@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from clocks import Clock
 from standin import HELLO, done
 
 from daemon.settings import Settings
@@ -18,14 +19,6 @@ from daemon.worker.protocol import Job, Problem, Produced, line
 
 JOB = Job(job="the job", task="inpaint", role="mask", outputs=("result",))
 RESULT = Produced(held="result", suffix=".png")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faulty import Clock, World
+from faulty import SleepersClock, World
 from standin import StandInCrew, done, problem, write_result
 from structlog.testing import capture_logs
 from test_jobs import MASK, PICTURE, RESULT, tree
@@ -44,7 +44,7 @@ class Theatre:
 
     settings: Settings
     world: World
-    clock: Clock
+    clock: SleepersClock
     monkeypatch: pytest.MonkeyPatch
     lines: Lines = field(default_factory=list)
     tries: list[float] = field(default_factory=list)
@@ -181,7 +181,7 @@ def theatre(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Theatre
         "scan_interval_s": 10,
         "incomplete_s": 1e9,
     }
-    clock = Clock()
+    clock = SleepersClock()
     with monkeypatch.context() as patches:
         yield Theatre(load_settings(given), World(patches, clock), clock, patches)
     shutil.rmtree(root)

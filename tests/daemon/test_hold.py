@@ -2,20 +2,13 @@
 
 import pytest
 import structlog
+from clocks import Clock
 
 from daemon.reasons import Trouble
 from daemon.supervisor.hold import LONGEST_HOLD_S, Hold
 
 FULL = Trouble("disk_full", path="/outbox")
 GONE = Trouble("folder_missing", path="/outbox")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

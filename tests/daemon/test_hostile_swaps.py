@@ -66,8 +66,7 @@ def fail(spool: Spool) -> None:
 
 def restart(spool: Spool) -> None:
     """What a daemon does that is started after a crash."""
-    to_run, _ = recover(spool)
-    for record in to_run:
+    for record in recover(spool).to_run:
         go_on(spool, record)
 
 

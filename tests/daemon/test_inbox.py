@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clocks import Clock
 from driver import BECOME_NOBODY
 from inotify_simple import INotify
 from structlog.testing import capture_logs
@@ -21,16 +22,6 @@ from daemon.intake.scan import Scan, scan
 from daemon.settings import load_settings
 from daemon.supervisor import watch as module
 from daemon.supervisor.inbox import Inbox
-
-
-class Clock:
-    """A monotonic clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Watched:

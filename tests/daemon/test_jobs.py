@@ -35,9 +35,9 @@ def drop(spool: Spool, name: str = "cat") -> Pair:
 
 def recover(spool: Spool) -> list[Record]:
     """Settle everything; nothing may be stuck."""
-    to_run, stuck = recovery.recover(spool)
-    assert stuck is None
-    return to_run
+    found = recovery.recover(spool)
+    assert found.stuck is None
+    return found.to_run
 
 
 def claim(spool: Spool, name: str = "cat") -> Record:
@@ -286,7 +286,8 @@ def test_recovery_finishes_archiving(spool: Spool) -> None:
     half_published(spool, record, [".log", ".png"])
     saved(spool, record, state=State.ARCHIVE)
     (spool.archive / "cat.jpg").write_bytes(PICTURE)  # copied across file systems, not yet removed
-    assert recover(spool) == []
+    found = recovery.recover(spool)
+    assert found == ([], 1, None)
     assert tree(spool.archive) == {"cat.jpg": PICTURE, "cat_mask.png": MASK}
     assert tree(spool.work) == {}
 
@@ -405,8 +406,7 @@ def test_one_job_that_is_stuck_keeps_no_other_from_being_settled(spool: Spool) -
     first = sorted(p.name for p in spool.work.iterdir() if p.is_dir())[0]
     (spool.work / first / "record.json").rename(spool.work / first / "kept")
     (spool.work / first / "record.json").mkdir()  # reading it fails, as on a bad disk
-    _, stuck = recovery.recover(spool)
-    assert isinstance(stuck, OSError)
+    assert isinstance(recovery.recover(spool).stuck, OSError)
     assert len(tree(spool.failed)) == 3
     (spool.work / first / "record.json").rmdir()
     (spool.work / first / "kept").rename(spool.work / first / "record.json")

@@ -23,7 +23,7 @@ def rooms(spool: Spool) -> Rooms:
 def settled(rooms: Rooms, *known: Record) -> list[str]:
     """Settle all but the known ones; returns the jobs that are to be run."""
     names = frozenset(record.job for record in known)
-    return [record.job for record in rooms.leftovers.settle(rooms.spool, names)]
+    return [record.job for record in rooms.leftovers.settle(rooms.spool, names).to_run]
 
 
 def break_archive(spool: Spool, record: Record) -> Path:

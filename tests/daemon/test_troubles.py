@@ -115,5 +115,5 @@ def test_a_failure_counts_even_if_the_disk_delays_it(rooms: Rooms) -> None:
     assert rooms.count.failed == 1
     rooms.spool.failed.unlink()
     rooms.spool.failed.mkdir()
-    assert rooms.leftovers.settle(rooms.spool, frozenset()) == []
+    assert rooms.leftovers.settle(rooms.spool, frozenset()).to_run == []
     assert "cat.jpg" in tree(rooms.spool.failed)
