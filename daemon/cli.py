@@ -6,6 +6,7 @@ and starting again won't help.
 
 import argparse
 import io
+import os
 import sys
 import typing
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ _WAIT_FOR_LOCK_S = 10.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
+    _open_closed_streams()
     options = vars(_parser().parse_args(arguments))
     command, file = options.pop("command"), options.pop("settings")
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -47,6 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     finally:
         let_go()
+
+
+def _open_closed_streams() -> None:
+    """Open the standard streams that are closed, to nowhere.
+
+    A lock or a pipe would take their numbers, and be handed on or written to as what they are not.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _work(settings: Settings, *, once: bool) -> int:

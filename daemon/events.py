@@ -43,6 +43,7 @@ class Event(StrEnum):
     QUEUE_HELD = "queue_held"
     QUEUE_RESUMED = "queue_resumed"
     WORKER_STARTED = "worker_started"
+    WORKER_NOT_STARTED = "worker_not_started"
     WORKER_ENDED = "worker_ended"
     WORKER_UNCONFINED = "worker_unconfined"
     RELOADING = "reloading"

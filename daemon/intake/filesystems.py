@@ -15,9 +15,12 @@ _BLIND_FILESYSTEMS: Final = frozenset(
 def filesystem_of(path: Path) -> str:
     """The type of the file system that holds `path`, such as `ext4`; `unknown` if hidden."""
     path = path.resolve()
+    try:
+        mounted = reversed(psutil.disk_partitions(all=True))
+    except OSError:
+        return "unknown"
     # Of several mounts on one point the last is the one that is seen, and `max` takes the first:
     # an automounted share is listed twice, as autofs and then as what it is.
-    mounted = reversed(psutil.disk_partitions(all=True))
     best = max(
         (disk for disk in mounted if path.is_relative_to(disk.mountpoint)),
         key=lambda disk: len(disk.mountpoint),

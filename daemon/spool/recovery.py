@@ -25,11 +25,13 @@ class Recovered(NamedTuple):
     """What became of the jobs in work/.
 
     Those `to_run`, oldest first; how many were `finished`, whose results only had to be published;
-    and what kept a job from being settled, if anything did.
+    those that had `failed`, whose files only had to be put away; and what kept a job from being
+    settled, if anything did.
     """
 
     to_run: list[Record]
     finished: int
+    failed: list[Record]
     stuck: OSError | Trouble | None
 
 
@@ -43,6 +45,7 @@ def recover(spool: Spool, except_for: frozenset[str] = frozenset()) -> Recovered
     """
     spool.require_ours()
     to_run: list[Record] = []
+    failed: list[Record] = []
     finished = 0
     stuck: OSError | Trouble | None = None
     for job in sorted(name for name, _ in spool.jobs.listing()):
@@ -56,8 +59,8 @@ def recover(spool: Spool, except_for: frozenset[str] = frozenset()) -> Recovered
         if record and record.state is State.ARCHIVE:
             finished += 1
         elif record:
-            to_run.append(record)
-    return Recovered(to_run, finished, stuck)
+            (failed if record.state is State.FAILED else to_run).append(record)
+    return Recovered(to_run, finished, failed, stuck)
 
 
 def recover_elsewhere(spool: Spool, settings: Settings) -> OSError | Trouble | None:
@@ -95,7 +98,7 @@ def _is_ours(spool: Spool) -> bool:
 
 
 def _recover_job(spool: Spool, job: str) -> Record | None:
-    """Settle a job; returns it where it is to be run, or was finished."""
+    """Settle a job; returns it where it is to be run, was finished, or has failed."""
     try:
         record = load(spool, job)
     except (FileNotFoundError, ValueError):
@@ -105,6 +108,8 @@ def _recover_job(spool: Spool, job: str) -> Record | None:
     while record.state is State.OUTBOX:
         record = publish(spool, record)
     unfinished = settle(spool, record)
+    if record.state is State.FAILED:
+        return record
     if record.state is not State.ARCHIVE:
         return unfinished
     log.info(

@@ -15,8 +15,9 @@ import structlog
 from daemon.events import Event
 from daemon.settings import Settings
 from daemon.spool.layout import Spool
+from daemon.supervisor.dying import end_all
 from daemon.supervisor.member import Death, Stage, Worker
-from daemon.supervisor.spares import Spares, not_needed, spare_for
+from daemon.supervisor.spares import Spares, is_on_its_way, not_needed, spare_for
 from daemon.supervisor.starting import start_worker
 from daemon.worker.protocol import Done, Hello, Job, Problem
 
@@ -47,6 +48,7 @@ class Crew:
         self._spares = Spares(settings.job_timeout_s)
         self.workers: list[Worker] = []
         self.refusal: str | None = None
+        self._told_why: str | None = None  # none could be started, since the last that was
         self._is_compiled = False
 
     def work_in(self, spool: Spool, lock: int) -> None:
@@ -58,11 +60,13 @@ class Crew:
         now = self._clock()
         for worker in self.workers:
             if now >= worker.limit:
+                if worker.hello is None and worker.stage is not Stage.LEAVING:
+                    worker.refusal = f"it was not ready after {START_TIMEOUT_S:.0f} s"
                 worker.overstep()
         try:
             self._fill_places(now)
         except OSError as error:
-            self._fall_back(error.strerror or str(error))
+            self._note_not_started(error.strerror or str(error))
         self._see_to_spares(now)
 
     def due(self) -> float:
@@ -97,7 +101,8 @@ class Crew:
         """Give an idle worker a job and its files: picture, companion, outputs as the job has them.
 
         The caller closes the descriptors. A worker that is just dying takes the job along: see
-        `Death`.
+        `Death`. Raises `OSError` where the machine lacks what handing over takes; the worker is
+        idle then, and knows nothing of the job.
         """
         worker.give(job, descriptors, self._clock() + self._settings.job_timeout_s)
 
@@ -119,21 +124,23 @@ class Crew:
         return heard
 
     def dismiss(self, grace_s: float) -> None:
-        """End all workers: politely, then not. Jobs they hold stay in work/."""
+        """End all workers: `grace_s` seconds politely, then not. Jobs they hold stay in work/."""
         for worker in self.workers:
             worker.ear.close()  # which ends it
+        end_all([worker.process for worker in self.workers], grace_s)
         for worker in self.workers:
-            worker.end(grace_s)
+            worker.close()
         self.workers.clear()
 
     def _serving(self) -> list[Worker]:
         return [worker for worker in self.workers if worker.stage is Stage.SERVING]
 
     def _free_places(self) -> list[str]:
-        """The devices that have no worker, each as often as it lacks one."""
+        """The devices that have no worker and are getting none, each as often as it lacks one."""
         free = list(self._wanted)
-        for worker in self._serving():
-            if worker.device in free:
+        for worker in self.workers:
+            is_taken = worker.stage is Stage.SERVING or is_on_its_way(worker)
+            if is_taken and worker.device in free:
                 free.remove(worker.device)
         return free
 
@@ -165,24 +172,24 @@ class Crew:
         now = self._clock()
         deadline = now + START_TIMEOUT_S
         self.workers.append(Worker(device, process, ear, began=now, deadline=deadline, stage=stage))
+        self._told_why = None
 
     def _replace(self, new: Worker) -> None:
-        """A worker that came in by a reload is ready: the one it replaces does no more jobs."""
+        """A worker that came in by a reload is ready: the one it replaces does no more jobs.
+
+        Where that one has died, it has replaced it already.
+        """
         new.stage = Stage.SERVING
-        for worker in self._serving():
-            if worker is not new and worker.device == new.device:
-                worker.stage = Stage.LEAVING
-                if worker.job is None:
-                    worker.ear.close()  # which ends it
-                return
+        serving = [worker for worker in self._serving() if worker.device == new.device]
+        if len(serving) > max(1, self._wanted.count(new.device)):
+            next(worker for worker in serving if worker is not new).retire(self._clock())
 
     def _note_end(self, worker: Worker, message: Done | Problem) -> None:
         worker.take_back()
-        if isinstance(message, Problem) and message.reason == "out_of_memory":
-            # What is left of its memory would be too little for the next picture.
-            worker.stage = Stage.LEAVING
-        if worker.stage is Stage.LEAVING:
-            worker.ear.close()
+        # What is left of its memory would be too little for the next picture.
+        is_short = isinstance(message, Problem) and message.reason == "out_of_memory"
+        if is_short or worker.stage is Stage.LEAVING:
+            worker.retire(self._clock())
 
     def _note_refusal(self, worker: Worker, why: str) -> None:
         worker.refusal = why
@@ -192,7 +199,8 @@ class Crew:
 
     def _welcome(self, worker: Worker, hello: Hello) -> None:
         worker.hello = hello
-        worker.deadline = float("inf")
+        if worker.is_sound and worker.stage is not Stage.LEAVING:
+            worker.deadline = float("inf")
         self._spares.learn(self._clock() - worker.began)
         self._is_compiled = True
         self._pause_s = FIRST_PAUSE_S
@@ -213,8 +221,16 @@ class Crew:
         for task, model in hello.models.items():
             if not model.trained:
                 log.warning(Event.MODEL_UNTRAINED, task=task, model=model.path)
-        if worker.stage is Stage.COMING:
+        if is_on_its_way(worker):
             self._replace(worker)
+
+    def _note_not_started(self, why: str) -> None:
+        """Not even a process was to be had. Said once for each reason, not at each try."""
+        retry_s = self._pause_s
+        self._fall_back(why)
+        if why != self._told_why:
+            self._told_why = why
+            log.error(Event.WORKER_NOT_STARTED, why=why, retry_s=retry_s)
 
     def _fall_back(self, why: str) -> None:
         """A worker did not come up: the next try waits longer each time."""
@@ -224,8 +240,6 @@ class Crew:
 
     def _bury(self, worker: Worker) -> Death:
         how = worker.end()
-        if worker.is_late and worker.hello is None:
-            worker.refusal = f"it was not ready after {START_TIMEOUT_S:.0f} s"
         log.log(
             _level_of(worker),
             Event.WORKER_ENDED,
@@ -245,6 +259,8 @@ class Crew:
 
 def _level_of(worker: Worker) -> int:
     """How much the end of a worker matters, as logging counts."""
-    if worker.job is None and worker.stage in (Stage.SPARE, Stage.LEAVING):
+    if worker.job is None and worker.stage is Stage.LEAVING:
+        return logging.WARNING if worker.is_late else logging.INFO
+    if worker.job is None and worker.stage is Stage.SPARE:
         return logging.INFO
     return logging.ERROR if worker.job or worker.hello is None else logging.WARNING

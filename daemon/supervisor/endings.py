@@ -74,7 +74,7 @@ class Endings:
             self.troubles.handle(record, Report("worker_died", {"detail": "its result was lost"}))
             return False
         if record.state is State.FAILED and record.report:
-            self.troubles.report_failure(record, record.report.trouble())
+            self.troubles.report_settled(record)
             return False
         self._report_success(record, done)
         return True

@@ -3,7 +3,6 @@
 Puts the wings of `intake` together; reads the inbox and changes nothing.
 """
 
-import errno
 import heapq
 import os
 from collections.abc import Callable, Iterable
@@ -18,10 +17,11 @@ from daemon.intake.matting import MattingFolders
 from daemon.intake.pairing import Pair, Pairing, Task, Waiting, pair_up
 from daemon.intake.quiet import IncompleteBook, QuietBook
 from daemon.intake.scan import Scan
-from daemon.places import FolderId, Place
-from daemon.reasons import Report, Trouble, world_trouble
+from daemon.places import FolderId
+from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
 from daemon.supervisor.notices import Notices
+from daemon.supervisor.unclaimable import Unclaimable
 from daemon.supervisor.watch import Watch
 
 log = structlog.get_logger()
@@ -29,10 +29,6 @@ log = structlog.get_logger()
 # Scans never take more than a tenth of the time, however many hints come or files lie there.
 _PAUSE_PER_SCAN: Final = 9.0
 _LEAST_PAUSE_S: Final = 0.05
-
-# What a claim meets in a sub-folder of another user, in one that is a mount of its own, or at a
-# file that may not be moved.
-_OF_ONE_FOLDER: Final = {errno.EACCES, errno.EPERM, errno.EXDEV}
 
 
 class Inbox:
@@ -51,7 +47,7 @@ class Inbox:
         self._notices = Notices()
         self._ready: list[tuple[float, str, Pair]] = []
         self._unquiet: list[Pair] = []
-        self._unreadable: dict[str, Waiting] = {}
+        self._unclaimable = Unclaimable(inbox)
         self.next_look = 0.0
         self._earliest_look = 0.0
         self.is_stale = True
@@ -123,23 +119,13 @@ class Inbox:
         """The pair that has been ready for longest, once."""
         while self._ready:
             pair = heapq.heappop(self._ready)[2]
-            unreadable = self._why_unreadable(pair)
-            if unreadable is None:
+            if not self._unclaimable.lacks_rights(pair, self._clock()):
                 return pair
-            self._unreadable[unreadable.path] = unreadable
         return None
 
     def set_aside(self, pair: Pair, error: OSError, *, others_go: bool) -> bool:
-        """Let a pair wait that can't be claimed for a reason of its own or of its own folder's.
-
-        `others_go` says whether other files can be claimed. False where the reason may be the
-        inbox's or the work folder's, and so everybody's.
-        """
-        if error.errno not in _OF_ONE_FOLDER or not others_go:
-            return False
-        report = Report.of(world_trouble(error, pair.picture.path))
-        self._unreadable[pair.picture.path] = Waiting(pair.picture.path, report)
-        return True
+        """Let a pair wait that can't be claimed; see `Unclaimable.refuse`."""
+        return self._unclaimable.refuse(pair, error, self._clock(), others_go=others_go)
 
     def put_back(self, pair: Pair) -> None:
         """Keep a pair ready that could not be claimed: the next try must not lack one."""
@@ -171,7 +157,7 @@ class Inbox:
     def waiting(self) -> list[Waiting]:
         """All that stays in the inbox for now, and what it waits for; a pair by its picture."""
         waiting = list(self._pairing.waiting)
-        waiting += self._unreadable.values()
+        waiting += self._unclaimable.waiting()
         now = self._clock()
         for pair in self._pairing.pairs:
             why = self._why_not_taken(pair, now)
@@ -191,8 +177,8 @@ class Inbox:
     def _sort(self, now: float) -> float:
         """Sort the pairs into ready and not; returns when the next one may become ready."""
         due = self._incomplete.due(now) or float("inf")
-        unreadable = self._unreadable
-        self._ready, self._unquiet, self._unreadable = [], [], {}
+        self._ready, self._unquiet = [], []
+        self._unclaimable.forget_all_but(self._pairing.pairs)
         for pair in self._pairing.pairs:
             if pair.task not in self._tasks:
                 continue
@@ -203,12 +189,10 @@ class Inbox:
             if ready_at > now:
                 self._unquiet.append(pair)
                 due = min(due, ready_at)
-            elif not self._waits_incomplete(pair, now):
-                still = self._why_unreadable(pair) if _paths(pair) & unreadable.keys() else None
-                if still is not None:
-                    self._unreadable[still.path] = still
-                else:
-                    self._ready.append((ready_at, pair.picture.path, pair))
+            elif not (
+                self._waits_incomplete(pair, now) or self._unclaimable.still_waits(pair, now)
+            ):
+                self._ready.append((ready_at, pair.picture.path, pair))
         heapq.heapify(self._ready)
         return due
 
@@ -232,27 +216,6 @@ class Inbox:
             facts = {"role": "pair", "detail": incomplete, "seconds": self._incomplete.give_up_s}
             return Waiting(path, Report.of(Trouble("incomplete", **facts)))
         return None
-
-    def _why_unreadable(self, pair: Pair) -> Waiting | None:
-        for entry in (pair.picture, pair.companion):
-            if _is_unreadable(Place(self._path, entry.path)):
-                report = Report.of(Trouble("unreadable", path=entry.path))
-                return Waiting(entry.path, report)
-        return None
-
-
-def _is_unreadable(place: Place) -> bool:
-    """Whether a file is there and may not be read; one that has gone is the claim's to notice."""
-    try:
-        with place.reached() as (fd, name):
-            may = os.access(name, os.R_OK, dir_fd=fd, effective_ids=True, follow_symlinks=False)
-    except OSError:
-        return False
-    return not may and place.is_there()
-
-
-def _paths(pair: Pair) -> set[str]:
-    return {pair.picture.path, pair.companion.path}
 
 
 def no_model(task: Task) -> Trouble:

@@ -4,7 +4,8 @@ What can't be settled keeps nobody else from being served: it is tried again onc
 said once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -39,6 +40,18 @@ class Leftovers:
     def look_soon(self) -> None:
         """Something may be left to be settled, and need not be at once."""
         self.due = min(self.due, self._clock() + LONGEST_HOLD_S)
+
+    @contextmanager
+    def sought_if_it_fails(self) -> Iterator[None]:
+        """What raises in here may leave a job in nobody's hands: `due` is now.
+
+        The hold that begins then is no reminder: it may end by another job's success.
+        """
+        try:
+            yield
+        except (OSError, Trouble):
+            self.due = self._clock()
+            raise
 
     def settle(self, spool: Spool, known: frozenset[str]) -> Recovered:
         """Settle all jobs but the `known` ones.

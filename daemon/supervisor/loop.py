@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from daemon.events import Event
-from daemon.reasons import Trouble, world_trouble
+from daemon.reasons import Report, Trouble, world_trouble
 from daemon.settings import Settings
 from daemon.spool.layout import Spool
 from daemon.spool.record import Record
@@ -29,10 +29,11 @@ from daemon.supervisor.inbox import Inbox
 from daemon.supervisor.job_queue import JobQueue
 from daemon.supervisor.leftovers import Leftovers
 from daemon.supervisor.reload import Reload
-from daemon.supervisor.systemd import READY, STOPPING, WATCHDOG, StatusLine, notify
+from daemon.supervisor.systemd import READY, STOPPING, Heart, StatusLine, notify
 from daemon.supervisor.tally import Count, Summary, Tally
 from daemon.supervisor.troubles import Troubles
 from daemon.supervisor.workplace import Workplace
+from daemon.worker.protocol import Job
 
 log = structlog.get_logger()
 
@@ -75,6 +76,7 @@ class Supervisor:
         self._hold = Hold(clock)
         self._reload = Reload()
         self._status = StatusLine(clock)
+        self._heart = Heart(clock)
         self._count = Count()
         self._leftovers = Leftovers(settings, clock)
         self._attempts = Attempts(self._workplace)
@@ -134,6 +136,7 @@ class Supervisor:
 
     def _turn(self) -> None:
         now = self.clock()
+        self._heart.beat()
         self._reload.see_to(self._crew, may_begin=self._stop_at is None)
         self._crew.tend()
         for worker in self._crew.workers:
@@ -157,16 +160,17 @@ class Supervisor:
             self._inbox.look(held=[record.picture.path for record in held])
         except Trouble as trouble:
             self._miss(trouble)
-            return
         except OSError as error:
             self._miss(world_trouble(error, self.spool.inbox))
-            return
-        if not self._looked:
-            self._hold.try_now()  # what was away is back
-        self._looked = True
-        self._follow_inbox()
-        # A reload is over when the new models are ready, and no sooner.
-        notify(*([READY] if self._reload.is_over else []), WATCHDOG)
+        else:
+            if not self._looked:
+                self._hold.try_now()  # what was away is back
+            self._looked = True
+            self._follow_inbox()
+        # Where the inbox is away, that is the world's trouble and not a start that failed. A reload
+        # is over when the new models are ready, and no sooner.
+        if self._reload.is_over:
+            notify(READY)
 
     def _miss(self, trouble: Trouble) -> None:
         """Nothing could be seen of the inbox."""
@@ -181,6 +185,7 @@ class Supervisor:
         """
         if self._attempts.running or self._queue:
             return
+        before = self._workplace.lock
         try:
             has_moved = self._workplace.follow(self._inbox.root)
         except OSError as error:
@@ -189,6 +194,8 @@ class Supervisor:
         if has_moved:
             self._crew.work_in(self._workplace.spool, self._workplace.lock)
             self._recover()
+        if self._workplace.lock != before:
+            self._crew.reload()  # those that serve hold the lock of before, and so its disk
 
     def _recover(self) -> None:
         """Settle what an earlier run left; a trouble of the world holds the queue until it can."""
@@ -200,6 +207,8 @@ class Supervisor:
         known = {record.job for record in self._queue.records()} | self._attempts.running.keys()
         found = self._leftovers.settle(self._workplace.spool, frozenset(known))
         self._count.add_done(found.finished)
+        for record in found.failed:
+            self._troubles.report_settled(record)
         stuck_here = self._leftovers.stuck if self._leftovers.is_stuck_here else None
         if stuck_here is not None and (self._hold.is_on or not self._looked):
             self._hold.begin(stuck_here)
@@ -213,7 +222,7 @@ class Supervisor:
 
         A queue that holds is tried with one job, which ends the hold when it finishes.
         """
-        with self._hold.when_in_trouble():
+        with self._hold.when_in_trouble(), self._leftovers.sought_if_it_fails():
             if self._hold.is_on:
                 self._hold.postpone()
             if self._hold.is_on or self.clock() >= self._leftovers.due:
@@ -238,7 +247,13 @@ class Supervisor:
                 self._queue.put_back(record)
                 raise
             else:
-                self._crew.hand_out(worker, order, descriptors)
+                self._send_out(worker, order, descriptors)
+
+    def _send_out(self, worker: Worker, order: Job, descriptors: list[int]) -> None:
+        try:
+            self._crew.hand_out(worker, order, descriptors)
+        except OSError as error:  # the worker knows nothing of it
+            self._troubles.handle(self._attempts.end(order.job), Report.of(world_trouble(error)))
 
     def _listen(self, worker: Worker) -> None:
         out = worker.out
@@ -246,7 +261,7 @@ class Supervisor:
             if isinstance(heard, Death):
                 self._selector.unregister(out)
             self._inbox.mark_stale()
-            with self._hold.when_in_trouble():
+            with self._hold.when_in_trouble(), self._leftovers.sought_if_it_fails():
                 if self._endings.answer(worker, heard):
                     self._release()
 
@@ -262,6 +277,8 @@ class Supervisor:
         if self._has_given_up():
             return True
         if self._attempts.running or self._queue or self._hold.is_on or self._inbox.ready_count():
+            return False
+        if self.clock() >= self._leftovers.due:
             return False
         if self._inbox.is_stale:  # end on a fresh look, never on an old one
             self._inbox.hasten()

@@ -5,23 +5,22 @@ has said anything else is killed and heard no more, and nobody waits long for on
 """
 
 import os
-import signal
 import socket
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import IO, Final
 
 from pydantic import ValidationError
 
+from daemon.supervisor.dying import DYING_S, end_all, how_it_ended
 from daemon.supervisor.starting import tell
 from daemon.worker.protocol import Done, Hello, Job, Problem, from_worker
 
-# What is killed gives back its memory first, gigabytes perhaps, and the next job may want that. Who
-# takes longer hangs in the kernel, in a driver's hands, and is not waited for.
-DYING_S: Final = 2.0
+# A sound worker whose ear is closed is gone at once, or when the machine finds the time to take
+# down what it has loaded. One that is not is held by something: stopped, or an intruder's.
+LEAVING_S: Final = 10.0
 # A worker that ends closes its pipe before it takes torch down; one that does not end is ended.
 _LAST_WORDS_S: Final = 5.0
 # A message is a page of text. A worker that sends more without a line end has gone wrong.
@@ -85,6 +84,11 @@ class Worker:
         return is_free and self.stage is Stage.SERVING and not self.is_killed
 
     @property
+    def is_sound(self) -> bool:
+        """Whether it is ready or may get so: neither killed, nor unable to start as it says."""
+        return not self.is_killed and self.refusal is None
+
+    @property
     def out(self) -> IO[bytes]:
         """The pipe it reports on."""
         assert self.process.stdout is not None  # noqa: S101 - Popen was given a pipe
@@ -105,15 +109,30 @@ class Worker:
         self.kill()
 
     def give(self, job: Job, descriptors: Sequence[int], deadline: float) -> None:
-        """Hand it a job and its files. One that is just dying takes the job along: see `Death`."""
+        """Hand it a job and its files. One that is just dying takes the job along: see `Death`.
+
+        Raises `OSError` where it could not be told; it is as idle as before then.
+        """
+        tell(self.ear, job, descriptors)
         self.job, self.asked, self.deadline = job.job, job.outputs, deadline
         self.is_guarded = False
-        tell(self.ear, job, descriptors)
 
     def take_back(self) -> None:
         """It holds no job any more."""
-        self.job, self.asked, self.deadline = None, (), float("inf")
+        self.job, self.asked = None, ()
         self.is_guarded = False
+        if not self.is_killed:  # one that is to die has only so long for that: see `limit`
+            self.deadline = float("inf")
+
+    def retire(self, now: float) -> None:
+        """Have it end itself, as soon as it holds no job. One that does not is killed: see `limit`.
+
+        Call it again when the job it held has ended.
+        """
+        self.stage = Stage.LEAVING
+        if self.job is None:
+            self.ear.close()  # at which a sound one ends
+            self.deadline = min(self.deadline, now + LEAVING_S)
 
     def send_away(self) -> None:
         """End it at once: what it has loaded is not wanted any more."""
@@ -184,22 +203,12 @@ class Worker:
 
     def end(self, grace_s: float = _LAST_WORDS_S) -> str:
         """Wait so long for it to end by itself, then end it. Returns how it ended."""
-        if not self.is_killed:
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(grace_s)
-            self.process.kill()  # it may have closed its pipe and live on
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(DYING_S)
+        # It may have closed its pipe and live on.
+        end_all([self.process], 0.0 if self.is_killed else grace_s)
+        self.close()
+        return how_it_ended(self.process.returncode)
+
+    def close(self) -> None:
+        """Close the supervisor's ends of its pipe and its socket."""
         self.out.close()
         self.ear.close()
-        return _told(self.process.returncode)
-
-
-def _told(code: int | None) -> str:
-    """How a process ended, in words."""
-    if code is None:
-        return "killed, and not gone yet"
-    if code >= 0:
-        return f"exit status {code}"
-    known = -code in set(signal.Signals)  # most real-time signals have no name
-    return f"signal {signal.Signals(-code).name if known else -code}"

@@ -55,15 +55,19 @@ class Spares:
         is_late_soon = worker.job is not None and worker.stage is Stage.SERVING
         if not is_late_soon or worker.is_killed or worker.is_guarded:
             return float("inf")
-        if any(w.stage is Stage.COMING and w.device == worker.device for w in workers):
+        if any(is_on_its_way(w) and w.device == worker.device for w in workers):
             return float("inf")  # a reload is bringing one in already
         return worker.deadline - self.lead_s
 
 
 def spare_for(device: str, workers: Sequence[Worker]) -> Worker | None:
     """The spare that takes a free place on a device, ready or not."""
-    sound = (w for w in _spares_of(device, workers) if not w.is_killed and w.refusal is None)
-    return next(sound, None)
+    return next((w for w in _spares_of(device, workers) if w.is_sound), None)
+
+
+def is_on_its_way(worker: Worker) -> bool:
+    """Whether a reload is bringing it in: it takes a free place when it is ready."""
+    return worker.stage is Stage.COMING and worker.is_sound
 
 
 def not_needed(workers: Sequence[Worker]) -> list[Worker]:

@@ -17,6 +17,7 @@ import psutil
 
 import daemon
 from daemon.settings import Settings
+from daemon.supervisor.dying import end_all
 from daemon.worker import channel
 from daemon.worker.protocol import Job, Orders
 
@@ -29,7 +30,7 @@ def start_worker(
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a worker process and give it its orders; it ends when the socket is closed.
 
-    `compile_first` is for the first worker of a run. Raises `OSError`.
+    `compile_first` is for the first worker of a run. Raises `OSError`; nothing is left of it then.
     """
     # -P: no module is ever taken from the folder we happen to run in.
     command = [sys.executable, "-P", "-m", "daemon.worker.main"]
@@ -48,15 +49,22 @@ def start_worker(
     except OSError:
         ours.close()
         raise
-    tell(ours, _orders(settings, work, device, compile_first))
+    try:
+        tell(ours, _orders(settings, work, device, compile_first))
+    except OSError:
+        ours.close()
+        end_all([process], 0.0)
+        if process.stdout:
+            process.stdout.close()
+        raise
     return process, ours
 
 
 def tell(ear: socket.socket, message: Orders | Job, descriptors: Sequence[int] = ()) -> None:
     """Send a worker a message, and with a job its files; the caller closes the descriptors.
 
-    Where it does not get there the worker is dead, which its silence will say, or hears nothing any
-    more, and its deadline will come.
+    Where the worker is dead nothing gets there, which its silence will say; where it hears nothing
+    any more its deadline will come. Raises `OSError` where the machine lacks what sending takes.
     """
     with suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
         channel.send(ear, message, descriptors)

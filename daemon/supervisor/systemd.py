@@ -18,6 +18,8 @@ WATCHDOG: Final = "WATCHDOG=1"
 _PATIENCE_S: Final = 1.0
 # Counts change with every job; a manager need not hear of each.
 _STATUS_EVERY_S: Final = 0.5
+# The loop turns at least every five seconds, and up to thousands of times in one.
+_BEAT_EVERY_S: Final = 1.0
 
 
 def notify(*lines: str) -> None:
@@ -33,6 +35,25 @@ def notify(*lines: str) -> None:
             sock.sendto("\n".join(lines).encode(), address)
     except OSError:
         return
+
+
+class Heart:
+    """Tells the service manager's watchdog that the loop turns, once in a while.
+
+    A loop that waits for a disk or an inbox that is away turns; one that hangs does not. `clock` is
+    monotonic, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._next_at = float("-inf")
+
+    def beat(self) -> None:
+        """Say so, unless it was said just now."""
+        now = self._clock()
+        if now >= self._next_at:
+            notify(WATCHDOG)
+            self._next_at = now + _BEAT_EVERY_S
 
 
 class StatusLine:

@@ -53,15 +53,25 @@ class Count:
         self.done = 0
         self.failed = 0
         self._listed: deque[tuple[str, str]] = deque(maxlen=MOST_LISTED)
+        self._unsettled: set[str] = set()
 
     def add_done(self, jobs: int = 1) -> None:
         """Count jobs that succeeded."""
         self.done += jobs
 
-    def add_failed(self, picture: str, sentence: str) -> None:
-        """Count a job that was given up."""
+    def add_failed(self, job: str, picture: str, sentence: str) -> None:
+        """Count a job that was given up; it is known until it is forgotten."""
+        self._unsettled.add(job)
         self.failed += 1
         self._listed.append((picture, sentence))
+
+    def knows(self, job: str) -> bool:
+        """Whether a failed job was counted, though its files are not put away yet."""
+        return job in self._unsettled
+
+    def forget(self, job: str) -> None:
+        """All of a failed job is done."""
+        self._unsettled.discard(job)
 
     def summary(
         self, waiting: Iterable[Waiting], held: Trouble | None, was_stopped: bool

@@ -10,6 +10,7 @@ from daemon.intake.pairing import Pair
 from daemon.reasons import Kind, Report, Trouble
 from daemon.settings import Settings
 from daemon.spool import jobs
+from daemon.spool.putting_away import decide_to_fail
 from daemon.spool.record import Record
 from daemon.supervisor.attempts import Attempts
 from daemon.supervisor.inbox import Inbox, no_model
@@ -90,14 +91,21 @@ class Troubles:
 
     def fail(self, record: Record, trouble: Trouble) -> None:
         """Give a job up; its pair goes to failed/."""
-        try:
-            jobs.fail(self.workplace.spool, record, trouble)
-        finally:  # what the world delays now is done by the next `recover`
+        decided = decide_to_fail(self.workplace.spool, record, trouble)
+        self.report_failure(record, trouble)
+        jobs.settle(self.workplace.spool, decided)
+        self.count.forget(record.job)
+
+    def report_settled(self, record: Record) -> None:
+        """Count and log a job whose files the world kept from failed/ until now."""
+        if not self.count.knows(record.job):
+            trouble = record.report.trouble() if record.report else Trouble("vanished")
             self.report_failure(record, trouble)
+        self.count.forget(record.job)
 
     def report_failure(self, record: Record, trouble: Trouble) -> None:
         """Count and log a job that was given up."""
-        self.count.add_failed(record.picture.path, trouble.sentence)
+        self.count.add_failed(record.job, record.picture.path, trouble.sentence)
         log.error(
             Event.JOB_FAILED,
             job=record.job,

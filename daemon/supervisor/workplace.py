@@ -11,7 +11,8 @@ from daemon.spool.layout import Spool, locked, open_spool
 class Workplace:
     """`spool`, and the descriptor of its `lock`. `inbox` tells which folder it was opened on.
 
-    The first lock is the caller's to let go; those of later disks are let go by `leave`.
+    The first lock is the caller's to let go. That of a later disk is let go when another is worked,
+    so that the disk can be taken away, or by `leave`.
     """
 
     def __init__(self, settings: Settings, spool: Spool, lock: int, inbox: FolderId | None) -> None:
@@ -19,7 +20,8 @@ class Workplace:
         self.lock = lock
         self._settings = settings
         self._inbox = inbox
-        self._locks = {spool.jobs.folder_id(): lock}
+        self._folder = spool.jobs.folder_id()
+        self._first = self._folder, lock
         self._taken = ExitStack()
 
     def follow(self, inbox: FolderId | None) -> bool:
@@ -33,7 +35,7 @@ class Workplace:
             return False
         # What was a mount at the start must be one still: see `require_mounts`.
         spool = replace(open_spool(self._settings), mounts=self.spool.mounts)
-        self.lock = self._lock_of(spool)
+        self._lock(spool)
         self.spool, self._inbox = spool, inbox
         return True
 
@@ -41,8 +43,12 @@ class Workplace:
         """Let go of the locks that were taken on the way."""
         self._taken.close()
 
-    def _lock_of(self, spool: Spool) -> int:
+    def _lock(self, spool: Spool) -> None:
         folder = spool.jobs.folder_id()
-        if folder not in self._locks:
-            self._locks[folder] = self._taken.enter_context(locked(spool))
-        return self._locks[folder]
+        if folder == self._folder:
+            return
+        taken, (first, lock) = ExitStack(), self._first
+        if folder != first:
+            lock = taken.enter_context(locked(spool))
+        self._taken.close()
+        self._folder, self._taken, self.lock = folder, taken, lock

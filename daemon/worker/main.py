@@ -125,7 +125,10 @@ def _work(
 
 def main() -> int:
     """Run until the supervisor closes its end of our standard input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to hear
+    # Ctrl-C, and a service manager that asks all processes of a service to stop, are the
+    # supervisor's to hear: it lets the job in hand come to its end.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     out = _claim_stdout()
     ear = socket.socket(fileno=0)
     first = channel.receive(ear)

@@ -11,8 +11,10 @@ from driver import REPOSITORY, Site, hole, photo, save, trimap
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-# For a pair that is alone.
+# For a pair that is alone, and to be late.
 TIMEOUT_S = 2.0
+# For one that is not: more than any machine takes, however busy.
+AMPLE_S = 100.0
 # For one in company: longer than it takes to start two workers, on most machines.
 LIMIT_S = 12.0
 # Enough for torch and small pictures.
@@ -90,7 +92,7 @@ class Moody(torch.nn.Module):
 
 
 def site(root: Path, model: Path, **environment: str) -> Site:
-    """A spool whose workers can be poisoned, with a limit of time and of memory."""
+    """A spool whose workers can be poisoned, with an ample limit of time and one of memory."""
     paths = venom.lay(root / "venom")
     return Site(
         root / "spool",
@@ -98,7 +100,7 @@ def site(root: Path, model: Path, **environment: str) -> Site:
             "PYTHONPATH": f"{paths}:{REPOSITORY}",
             "OMP_NUM_THREADS": "1",
             "RETOUCHD_INPAINT_MODEL": str(model),
-            "RETOUCHD_JOB_TIMEOUT_S": str(TIMEOUT_S),
+            "RETOUCHD_JOB_TIMEOUT_S": str(AMPLE_S),
             "RETOUCHD_WORKER_MEMORY_GB": str(MEMORY_GB),
             **environment,
         },

@@ -7,18 +7,22 @@ worker takes seconds to start, and by the system's clock.
 import signal
 import socket
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import standin
 
 from daemon.settings import Settings
 from daemon.spool.layout import locked, open_spool
+from daemon.supervisor import crew as crew_module
 from daemon.supervisor.crew import Crew, Death, Stage, Worker
 from daemon.worker import channel
 from daemon.worker.protocol import Done, Hello, Job, Problem, line
 
 START_S = 10.0
+LIMIT_S = 100.0
 JOB = Job(job="the job", task="inpaint", role="mask", outputs=("result",))
 
 
@@ -39,6 +43,10 @@ class Puppet:
     def die(self) -> None:
         """As one whose picture killed its decoder."""
         self.process.send_signal(signal.SIGSEGV)
+
+    def close_ear(self) -> None:
+        """As one that is gone, and not yet seen to be."""
+        self._theirs.close()
 
     def close(self) -> None:
         self._theirs.close()
@@ -138,3 +146,21 @@ class Theatre:
         self.now = worker.deadline
         self.crew.tend()
         return self.death_of(worker)
+
+
+Open = Callable[..., Theatre]
+
+
+def opened_theatres(spool: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """What a fixture yields: opens a theatre, which is closed when the test is over."""
+    theatres: list[Theatre] = []
+
+    def begin(limit_s: float = LIMIT_S, device: str = "cpu") -> Theatre:
+        settings = Settings(spool=spool, inpaint_model=model, job_timeout_s=limit_s, device=device)
+        theatres.append(Theatre(settings))
+        monkeypatch.setattr(crew_module, "start_worker", theatres[-1].puppets.start)
+        return theatres[-1]
+
+    yield begin
+    for theatre in theatres:
+        theatre.close()

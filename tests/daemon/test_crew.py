@@ -15,6 +15,7 @@ from standin import HELLO, done
 from daemon.settings import Settings
 from daemon.spool.layout import Spool, locked, open_spool
 from daemon.supervisor.crew import START_TIMEOUT_S, Crew, Death, Worker
+from daemon.supervisor.dying import DYING_S
 from daemon.worker.protocol import Job, Problem, Produced, line
 
 JOB = Job(job="the job", task="inpaint", role="mask", outputs=("result",))
@@ -147,6 +148,7 @@ def test_a_worker_that_is_killed_while_it_says_that_it_is_done_gets_no_other_job
     worker.overstep()
     assert crew.listen(worker) == [done(JOB)]
     assert not worker.is_idle
+    assert worker.limit == clock.now + DYING_S  # and where it does not die its place is free
     assert crew.listen(worker) == [Death(None, "signal SIGKILL", was_late=True)]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 from driver import (
+    PATIENCE_S,
     QUIET_S,
     Daemon,
     Pixels,
@@ -492,3 +493,20 @@ def test_a_disk_that_is_mounted_on_the_inbox_later_is_worked_without_a_restart(
 def drop_pair(site: Site, name: str) -> None:
     save(photo(), site.inbox / f"{name}.png")
     save(hole(), site.inbox / f"{name}_mask.png")
+
+
+def test_standard_streams_that_are_closed_become_no_lock_and_no_pipe(site: Site) -> None:
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *site.command("run")]
+    save(photo(), site.inbox / "cat.png")
+    save(hole(), site.inbox / "cat_mask.png")
+    with subprocess.Popen(closed, env=site.variables()) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while not (site.outbox / "cat.png").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            streams = [Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in range(3)]
+        finally:
+            process.terminate()
+    assert streams == 3 * [Path("/dev/null")]
+    assert process.returncode == 0

@@ -373,11 +373,15 @@ print(json.dumps([taken, dict((w.path, w.report.key) for w in inbox.waiting())])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_another_users_private_file_waits_for_the_right_to_read_it(tmp_path: Path) -> None:
+def test_another_users_private_file_or_folder_waits_for_the_rights_to_it(tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     (inbox / "locked").mkdir(parents=True)
-    for name in ("cat.jpg", "cat_mask.png", "dog.jpg", "dog_mask.png", "locked/x.jpg"):
+    (inbox / "theirs").mkdir()
+    for name in ("cat.jpg", "dog.jpg", "locked/x.jpg", "theirs/owl.jpg"):
         (inbox / name).write_bytes(b"pixels")
+        (inbox / name).with_name(f"{Path(name).stem}_mask.png").write_bytes(b"pixels")
+    inbox.chmod(0o777)
+    (inbox / "theirs").chmod(0o755)  # nobody else may move a file out of it
     (inbox / "cat.jpg").chmod(0o600)
     (inbox / "locked").chmod(0o700)
     # pytest's folders are private, so the inbox is handed over as the working folder.
@@ -390,7 +394,10 @@ def test_another_users_private_file_waits_for_the_right_to_read_it(tmp_path: Pat
         check=True,
     )
     *logs, said = run.stdout.splitlines()
-    assert json.loads(said) == [["dog.jpg"], {"cat.jpg": "unreadable"}]
+    assert json.loads(said) == [
+        ["dog.jpg"],
+        {"cat.jpg": "unreadable", "theirs/owl.jpg": "permission"},
+    ]
     assert sum("folder_skipped" in line for line in logs) == 1
 
 

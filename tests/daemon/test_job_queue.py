@@ -1,9 +1,14 @@
 """Whose turn it is: who has waited for longest, be it a job or a pair."""
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 from rooms import Rooms
 
 from daemon.spool.layout import Spool
+from daemon.supervisor.unclaimable import AGAIN_AFTER_S
 
 
 @pytest.fixture
@@ -68,6 +73,33 @@ def test_a_pair_that_changed_is_not_claimed_and_the_next_has_its_turn(rooms: Roo
     (rooms.spool.inbox / "cat.jpg").write_bytes(b"more of it")
     assert turns(rooms) == ["dog.jpg"]
     assert (rooms.spool.inbox / "cat.jpg").exists()
+
+
+def test_a_pair_that_can_not_be_moved_is_left_alone_for_a_while(rooms: Rooms) -> None:
+    rooms.drop("cat")
+    picture = rooms.spool.inbox / "cat.jpg"
+    immovable(picture)
+    try:
+        for _ in range(3):
+            before = set(os.listdir(rooms.spool.inbox)), rooms.spool.work.stat().st_mtime_ns
+            assert turns(rooms) == []
+            rooms.clock.now += 10
+            rooms.inbox.look()
+        after = set(os.listdir(rooms.spool.inbox)), rooms.spool.work.stat().st_mtime_ns
+        assert after == before  # no claim was tried again
+        assert [waiting.report.key for waiting in rooms.inbox.waiting()] == ["permission"]
+    finally:
+        subprocess.run(["chattr", "-i", str(picture)], check=True)
+    assert turns(rooms) == []
+    rooms.clock.now += AGAIN_AFTER_S
+    rooms.inbox.look()
+    assert turns(rooms) == ["cat.jpg"]
+
+
+def immovable(path: Path) -> None:
+    tried = subprocess.run(["chattr", "+i", str(path)], capture_output=True, check=False)
+    if tried.returncode != 0:
+        pytest.skip("no file can be made immovable here")
 
 
 def test_a_pair_that_no_disk_takes_keeps_its_turn(rooms: Rooms) -> None:

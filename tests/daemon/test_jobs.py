@@ -287,7 +287,7 @@ def test_recovery_finishes_archiving(spool: Spool) -> None:
     saved(spool, record, state=State.ARCHIVE)
     (spool.archive / "cat.jpg").write_bytes(PICTURE)  # copied across file systems, not yet removed
     found = recovery.recover(spool)
-    assert found == ([], 1, None)
+    assert found == recovery.Recovered([], finished=1, failed=[], stuck=None)
     assert tree(spool.archive) == {"cat.jpg": PICTURE, "cat_mask.png": MASK}
     assert tree(spool.work) == {}
 

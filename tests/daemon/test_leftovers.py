@@ -62,6 +62,14 @@ def test_a_job_that_is_stuck_is_said_once_and_keeps_no_other_from_running(rooms:
     assert set(tree(rooms.spool.archive)) == {"bad.jpg", "bad_mask.png"}
 
 
+def test_what_may_have_lost_a_job_has_it_looked_for_at_once(rooms: Rooms) -> None:
+    with pytest.raises(OSError, match="full"), rooms.leftovers.sought_if_it_fails():
+        raise OSError("full")
+    assert rooms.leftovers.due == rooms.clock()
+    assert settled(rooms) == []
+    assert rooms.leftovers.due == float("inf")
+
+
 def elsewhere(spool: Spool) -> Spool:
     """A work folder that served when the inbox was a disk of its own."""
     (spool.inbox / HIDDEN_WORK).mkdir(mode=0o700)

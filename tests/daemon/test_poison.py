@@ -18,7 +18,7 @@ import poisons
 import psutil
 import pytest
 from driver import Daemon, Site, hole, inverted, load, photo, save, trimap
-from poisons import LIMIT_S, Poison
+from poisons import LIMIT_S, TIMEOUT_S, Poison
 from waiting import PACE_S, Good, Starts, moment, waits
 
 Start = Callable[..., Daemon]
@@ -240,14 +240,15 @@ def test_who_allows_one_try_has_one_try_for_cutting_out_too(
 
 def test_a_kill_in_mid_try_counts_and_a_polite_stop_does_not(site: Site, start: Start) -> None:
     dropped = poisons.SLEEPER.drop(site.inbox / "poison.png")
-    first = start(site, "--stop-timeout-s", "0", "--job-timeout-s", "60")
+    soon = ("--job-timeout-s", str(TIMEOUT_S))
+    first = start(site, "--stop-timeout-s", "0")
     assert first.wait_for("job_started")["attempt"] == 1
     assert first.stop() == 0
-    second = start(site)
+    second = start(site, *soon)
     second.wait_for("job_started", attempt=1)
     second.wait_for("job_started", attempt=2)
     second.kill()
-    third = start(site)
+    third = start(site, *soon)
     third.wait_for("job_failed", reason="timed_out")
     assert [logged["attempt"] for logged in third.seen("job_started")] == [3]
     for file, content in dropped.items():
@@ -275,7 +276,7 @@ def test_a_worker_that_nothing_in_it_can_end_ends_with_its_supervisor(
     site: Site, start: Start
 ) -> None:
     poisons.HANG.drop(site.inbox / "poison.png")
-    first = start(site, "--job-timeout-s", "60")
+    first = start(site)
     worker = psutil.Process(first.wait_for("job_started")["pid"])
     time.sleep(0.5)  # by now it hangs
     try:

@@ -1,22 +1,20 @@
 """A spare worker beside a late job: it is there in time, and never in the way."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import standin
-from puppets import JOB, START_S, Theatre
+from puppets import JOB, LIMIT_S, START_S, Open, Theatre, opened_theatres
 from structlog.testing import capture_logs
 
-from daemon.settings import Settings
 from daemon.supervisor import crew as crew_module
 from daemon.supervisor.crew import Death, Stage
-from daemon.supervisor.member import DYING_S
+from daemon.supervisor.dying import DYING_S
 from daemon.supervisor.spares import MOST_OF_LIMIT, RESERVE, RESERVE_S
 from daemon.worker.protocol import Problem
 
-LIMIT_S = 100.0
 LEAD_S = RESERVE * START_S + RESERVE_S
 NEXT = JOB.model_copy(update={"job": "the next job"})
 REFUSAL = Problem(job=None, reason="worker_will_not_start", facts={"detail": "no memory"})
@@ -24,27 +22,9 @@ REFUSAL = Problem(job=None, reason="worker_will_not_start", facts={"detail": "no
 CHILD_HOLDS_PIPE = ("sh", "-c", "sleep 5 & exec cat")
 
 
-Open = Callable[..., Theatre]
-
-
 @pytest.fixture
 def opened(tmp_path: Path, inpaint_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    theatres: list[Theatre] = []
-
-    def begin(limit_s: float = LIMIT_S, device: str = "cpu") -> Theatre:
-        settings = Settings(
-            spool=tmp_path / "spool",
-            inpaint_model=inpaint_model,
-            job_timeout_s=limit_s,
-            device=device,
-        )
-        theatres.append(Theatre(settings))
-        monkeypatch.setattr(crew_module, "start_worker", theatres[-1].puppets.start)
-        return theatres[-1]
-
-    yield begin
-    for theatre in theatres:
-        theatre.close()
+    yield from opened_theatres(tmp_path / "spool", inpaint_model, monkeypatch)
 
 
 @pytest.fixture

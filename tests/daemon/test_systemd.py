@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.supervisor import systemd
-from daemon.supervisor.systemd import READY, STOPPING, WATCHDOG, StatusLine, notify
+from daemon.supervisor.systemd import READY, STOPPING, WATCHDOG, Heart, StatusLine, notify
 
 
 @pytest.fixture
@@ -73,6 +73,18 @@ def test_a_service_manager_that_does_not_read_blocks_nothing(
             while True:
                 flood.sendto(b"x", "notify")
     notify(WATCHDOG)
+
+
+def test_the_watchdog_hears_of_a_loop_that_turns_once_in_a_while(manager: socket.socket) -> None:
+    now = 0.0
+    heart = Heart(lambda: now)
+    manager.setblocking(False)
+    for turn in range(100):
+        now = 0.1 * turn
+        heart.beat()
+    assert [manager.recv(1000) for _ in range(10)] == 10 * [b"WATCHDOG=1"]
+    with pytest.raises(BlockingIOError):
+        manager.recv(1000)
 
 
 def test_a_status_is_told_when_it_changes_and_not_for_every_picture(

@@ -34,7 +34,7 @@ def test_the_summary_counts_all_failures_and_lists_the_last() -> None:
     count = Count()
     count.add_done()
     for number in range(MOST_LISTED + 5):
-        count.add_failed(f"{number}.jpg", "it is no picture.")
+        count.add_failed(f"job {number}", f"{number}.jpg", "it is no picture.")
     summary = count.summary(waiting=[], held=FULL, was_stopped=True)
     assert (summary.done, summary.failures) == (1, MOST_LISTED + 5)
     assert len(summary.failed) == MOST_LISTED

@@ -1,5 +1,7 @@
 """The kind of a trouble decides where a job goes: failed/, the inbox, or the queue again."""
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,9 @@ from structlog.testing import capture_logs
 from test_jobs import tree
 
 from daemon.reasons import Report, Trouble
+from daemon.spool import files
 from daemon.spool.layout import Spool
+from daemon.spool.putting_away import decide_to_fail
 from daemon.spool.record import save
 
 DIED = Report("worker_died", {"detail": "signal SIGSEGV"})
@@ -106,14 +110,45 @@ def test_a_job_for_which_there_is_no_model_any_more_goes_back(spool: Spool) -> N
     assert [line["reason"] for line in logs if line["event"] == "pair_given_back"] == ["no_model"]
 
 
-def test_a_failure_counts_even_if_the_disk_delays_it(rooms: Rooms) -> None:
+def test_a_failure_counts_once_even_if_the_disk_delays_it(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record = rooms.claimed()
-    rooms.spool.failed.rmdir()
-    rooms.spool.failed.touch()
-    with pytest.raises(OSError, match="failed"):
-        rooms.troubles.fail(record, Trouble("mask_covers_everything"))
+    with monkeypatch.context() as context:
+        context.setattr(files, "move", no_space_left)
+        with pytest.raises(OSError, match="No space"):
+            rooms.troubles.fail(record, Trouble("mask_covers_everything"))
     assert rooms.count.failed == 1
-    rooms.spool.failed.unlink()
-    rooms.spool.failed.mkdir()
-    assert rooms.leftovers.settle(rooms.spool, frozenset()).to_run == []
+    (settled,) = rooms.leftovers.settle(rooms.spool, frozenset()).failed
+    rooms.troubles.report_settled(settled)
+    assert rooms.count.failed == 1
     assert "cat.jpg" in tree(rooms.spool.failed)
+    assert not rooms.count.knows(record.job)
+
+
+def no_space_left(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_failure_that_the_disk_does_not_even_note_is_none_yet(rooms: Rooms) -> None:
+    record = rooms.claimed()
+    away = rooms.spool.work.rename(rooms.spool.work.with_name("away"))
+    with pytest.raises(FileNotFoundError):
+        rooms.troubles.fail(record, Trouble("mask_covers_everything"))
+    assert rooms.count.failed == 0
+    away.rename(rooms.spool.work)
+    assert [found.job for found in rooms.leftovers.settle(rooms.spool, frozenset()).to_run] == [
+        record.job
+    ]
+
+
+def test_a_failure_that_an_earlier_run_left_is_counted(rooms: Rooms) -> None:
+    record = rooms.claimed()
+    decide_to_fail(rooms.spool, record, Trouble("mask_covers_everything"))
+    (settled,) = rooms.leftovers.settle(rooms.spool, frozenset()).failed
+    with capture_logs() as logs:
+        rooms.troubles.report_settled(settled)
+    assert rooms.count.failed == 1
+    assert [(line["event"], line["reason"]) for line in logs] == [
+        ("job_failed", "mask_covers_everything")
+    ]

@@ -399,11 +399,15 @@ def test_worker_ends_in_mid_job_when_the_supervisor_is_gone(begin: Start, tmp_pa
     assert (worker.work / "job" / "out" / "result").read_bytes() == b""
 
 
-def test_ctrl_c_is_for_the_supervisor_alone(shared: WorkerProcess) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_all_processes_is_for_the_supervisor_alone(
+    shared: WorkerProcess, number: signal.Signals
+) -> None:
+    """Ctrl-C, and a service manager or a shutdown that asks everybody to stop."""
     shared.begin(png(slow_picture()), png(HOLE), job="slow")
-    shared.process.send_signal(signal.SIGINT)
+    shared.process.send_signal(number)
     assert isinstance(shared.hear(), Done)
-    shared.process.send_signal(signal.SIGINT)
+    shared.process.send_signal(number)
     assert isinstance(shared.do(png(PHOTO), png(HOLE)), Done)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,16 @@ def test_another_work_folder_is_locked_until_the_workplace_is_left(site: Site) -
     assert is_locked(other)
     site.workplace.leave()
     assert not is_locked(other)
+
+
+def test_a_disk_that_is_worked_no_more_is_let_go(site: Site) -> None:
+    second = site.move()
+    assert site.workplace.follow(THERE)
+    aside = second.work.rename(second.work.with_name("second"))
+    third = open_spool(site.settings)
+    assert site.workplace.follow((3, 3))
+    assert is_locked(third)
+    assert not is_locked(replace(second, work=aside))
 
 
 def test_a_folder_of_before_is_worked_again_under_the_lock_that_it_has(site: Site) -> None:

@@ -1,0 +1,111 @@
+"""Pairs that can't be claimed for a reason of their own, or of their own folder's.
+
+They wait, and keep nobody else waiting: a folder of another user may hold hundreds of them, and
+each vain claim writes to the disk. Where the rights are at fault they are asked for at each look,
+which costs little; what only a claim finds out is tried again once in a while.
+"""
+
+import errno
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from daemon.intake.pairing import Pair, Waiting
+from daemon.intake.scan import Identity
+from daemon.places import Place
+from daemon.reasons import Report, Trouble, world_trouble
+
+AGAIN_AFTER_S: Final = 300.0
+
+# What a claim meets in a sub-folder of another user, in one that is a mount of its own, at a file
+# that may not be moved, and at one that is a mount itself.
+_OF_ONE_FOLDER: Final = {errno.EACCES, errno.EPERM, errno.EXDEV, errno.EBUSY}
+
+
+class _Known(NamedTuple):
+    """A pair as it was when it was found to be unclaimable, and when it is worth another try."""
+
+    waiting: Waiting
+    identities: tuple[Identity, Identity]
+    again_at: float
+
+
+class Unclaimable:
+    """The book of such pairs. Times are monotonic, in seconds."""
+
+    def __init__(self, inbox: Path) -> None:
+        self._inbox = inbox
+        self._known: dict[str, _Known] = {}
+
+    def waiting(self) -> list[Waiting]:
+        """What each of them waits for."""
+        return [known.waiting for known in self._known.values()]
+
+    def forget_all_but(self, pairs: tuple[Pair, ...]) -> None:
+        """Forget the pairs that are gone or have changed."""
+        there = {pair.picture.path: _identities(pair) for pair in pairs}
+        self._known = {
+            path: known
+            for path, known in self._known.items()
+            if there.get(path) == known.identities
+        }
+
+    def still_waits(self, pair: Pair, now: float) -> bool:
+        """Whether a pair that could not be claimed can't be yet; False for all others."""
+        known = self._known.get(pair.picture.path)
+        if known is None or now < known.again_at:
+            return known is not None
+        del self._known[pair.picture.path]
+        return self.lacks_rights(pair, now)
+
+    def lacks_rights(self, pair: Pair, now: float) -> bool:
+        """Whether a file of the pair may not be read or not be moved; then it waits for that."""
+        why = self._why(pair)
+        if why is not None:
+            self._known[pair.picture.path] = _Known(why, _identities(pair), now)
+        return why is not None
+
+    def refuse(self, pair: Pair, error: OSError, now: float, *, others_go: bool) -> bool:
+        """Let a pair wait whose claim failed.
+
+        `others_go` says whether other files can be claimed. False where the reason may be the
+        inbox's or the work folder's, and so everybody's.
+        """
+        if error.errno not in _OF_ONE_FOLDER or not others_go:
+            return False
+        waiting = Waiting(pair.picture.path, _report(error, pair.picture.path))
+        self._known[pair.picture.path] = _Known(waiting, _identities(pair), now + AGAIN_AFTER_S)
+        return True
+
+    def _why(self, pair: Pair) -> Waiting | None:
+        for path in (pair.picture.path, pair.companion.path):
+            place = Place(self._inbox, path)
+            if not _allows(place, os.R_OK) and place.is_there():
+                return Waiting(path, Report.of(Trouble("unreadable", path=path)))
+            if not _allows(place.parent, os.W_OK | os.X_OK) and self._is_ours():
+                error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                return Waiting(path, _report(error, path))
+        return None
+
+    def _is_ours(self) -> bool:
+        """Whether we may write in the inbox: where not, it is everybody's trouble."""
+        return _allows(Place(self._inbox), os.W_OK | os.X_OK)
+
+
+def _report(error: OSError, path: str) -> Report:
+    return Report.of(world_trouble(error, path))
+
+
+def _identities(pair: Pair) -> tuple[Identity, Identity]:
+    return pair.picture.identity, pair.companion.identity
+
+
+def _allows(place: Place, rights: int) -> bool:
+    """Whether we have these rights; True where that can't be asked: the claim will tell."""
+    try:
+        with place.reached() as (fd, name):
+            return os.access(
+                name or ".", rights, dir_fd=fd, effective_ids=True, follow_symlinks=False
+            )
+    except OSError:
+        return True
