@@ -183,9 +183,9 @@ REASONS: Final = _listed(
     Reason(
         "deep_colour",
         Kind.FILE,
-        "the picture has more than 8 bits a channel ({mode}); taking them away would change it "
-        "outside the mask.",
-        "Save it with 8 bits a channel and drop it again.",
+        "the picture has its colours in a form that is not read here ({mode}).",
+        "Save it as PNG, or as TIFF without compression or with LZW or deflate, with 8 or 16 bits "
+        "a channel in grey or RGB, and drop it again.",
     ),
     Reason(
         "colour_space",
