@@ -60,7 +60,11 @@ def test_one_module_imports_torch_and_one_decodes_pictures() -> None:
         }
 
     assert importers("torch") == {"inference.py"}
-    assert importers("PIL") == {"pictures.py"}
+    # To resample is not to decode.
+    assert importers("PIL") == {"pictures.py", "scaling.py"}
+    assert "open" not in (REPOSITORY / "daemon/worker/scaling.py").read_text().replace(
+        "to open", ""
+    )
 
 
 def test_the_supervisor_and_its_commands_load_neither_torch_nor_pillow_nor_numpy() -> None:
