@@ -223,10 +223,10 @@ REASONS: Final = _listed(
     Reason(
         "too_large_for_memory",
         Kind.FILE,
-        "the picture has {width} x {height} pixels and would need about {need_gb:.1f} GB of "
-        "{device} memory; {have_gb:.1f} GB are free.",
-        "Make it smaller (about {fits} pixels in all fit), or run this on a machine with more "
-        "memory, and drop it again.",
+        "{width} x {height} pixels have to be worked at once and would need about {need_gb:.1f} GB "
+        "of {device} memory; {have_gb:.1f} GB are free.",
+        "About {fits} pixels fit: free some memory, or run this on a machine with more, and drop "
+        "it again.",
     ),
     Reason(
         "too_small",

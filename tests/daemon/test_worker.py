@@ -32,7 +32,7 @@ HOLE = samples.hole()
 BANDS = samples.bands()
 MAX_FILE_BYTES = 1_000_000
 # Enough for torch and a small picture.
-MEMORY_LIMIT_BYTES = 800_000_000
+MEMORY_LIMIT_BYTES = 900_000_000
 EARLY = Job(job="early", task="inpaint", role="mask", outputs=("result",))
 
 
