@@ -95,7 +95,7 @@ class Crew:
     @property
     def is_reloading(self) -> bool:
         """Whether new workers are on their way in."""
-        return any(worker.stage is Stage.COMING for worker in self.workers)
+        return any(w.stage is Stage.COMING and not w.is_killed for w in self.workers)
 
     def hand_out(self, worker: Worker, job: Job, descriptors: Sequence[int]) -> None:
         """Give an idle worker a job and its files: picture, companion, outputs as the job has them.
