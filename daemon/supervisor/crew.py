@@ -21,8 +21,6 @@ from daemon.supervisor.spares import Spares, is_on_its_way, not_needed, spare_fo
 from daemon.supervisor.starting import start_worker
 from daemon.worker.protocol import Done, Hello, Job, Problem
 
-__all__ = ["START_TIMEOUT_S", "Crew", "Death", "Stage", "Worker", "start_worker"]
-
 log = structlog.get_logger()
 
 FIRST_PAUSE_S: Final = 1.0

@@ -23,12 +23,13 @@ from daemon.spool.layout import Spool, SpoolInUseError
 from daemon.spool.record import Record
 from daemon.supervisor import signals
 from daemon.supervisor.attempts import Attempts
-from daemon.supervisor.crew import Crew, Death, Worker
+from daemon.supervisor.crew import Crew
 from daemon.supervisor.endings import Endings
 from daemon.supervisor.hold import FIRST_HOLD_S, Hold
 from daemon.supervisor.inbox import Inbox
 from daemon.supervisor.job_queue import JobQueue
 from daemon.supervisor.leftovers import Leftovers
+from daemon.supervisor.member import Death, Worker
 from daemon.supervisor.reload import Reload
 from daemon.supervisor.systemd import READY, STOPPING, Heart, StatusLine, notify
 from daemon.supervisor.tally import Count, Summary, Tally
