@@ -93,7 +93,7 @@ def _should_have_been_done(reason: str) -> bool:
     """Whether a file that waits for this reason belongs to a complete pair."""
     return reason in {
         *("no_model", "incomplete", "unreadable", "empty"),
-        *("permission", "other_filesystem"),
+        *("permission", "other_filesystem", "io_error"),
     }
 
 

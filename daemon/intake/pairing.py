@@ -20,7 +20,7 @@ from typing import Final, Literal, NamedTuple
 
 from daemon.intake.matting import NO_FOLDERS, MattingFolders
 from daemon.intake.names import folded, split_suffix
-from daemon.intake.scan import Entry
+from daemon.intake.scan import Entry, Identity
 from daemon.reasons import Report, Trouble
 
 Role = Literal["mask", "trimap"]
@@ -48,6 +48,11 @@ class Pair:
     task: Task
     picture_tail: str
     companion_tail: str
+
+    @property
+    def identities(self) -> tuple[Identity, Identity]:
+        """What must stay the same for the pair to be the same."""
+        return self.picture.identity, self.companion.identity
 
 
 @dataclass(frozen=True)

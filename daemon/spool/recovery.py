@@ -49,10 +49,10 @@ def recover(spool: Spool, except_for: frozenset[str] = frozenset()) -> Recovered
     finished = 0
     stuck: OSError | Trouble | None = None
     for job in sorted(name for name, _ in spool.jobs.listing()):
-        if job in except_for or job.startswith(".") or not spool.job(job).is_folder():
+        if job in except_for or job.startswith("."):
             continue
         try:
-            record = _recover_job(spool, job)
+            record = _recover_job(spool, job) if spool.job(job).is_folder() else None
         except (OSError, Trouble) as error:
             stuck = stuck or error
             continue

@@ -21,8 +21,6 @@ from daemon.supervisor.spares import Spares, is_on_its_way, not_needed, spare_fo
 from daemon.supervisor.starting import start_worker
 from daemon.worker.protocol import Done, Hello, Job, Problem
 
-__all__ = ["START_TIMEOUT_S", "Crew", "Death", "Stage", "Worker", "start_worker"]
-
 log = structlog.get_logger()
 
 FIRST_PAUSE_S: Final = 1.0
@@ -95,7 +93,7 @@ class Crew:
     @property
     def is_reloading(self) -> bool:
         """Whether new workers are on their way in."""
-        return any(worker.stage is Stage.COMING for worker in self.workers)
+        return any(w.stage is Stage.COMING and not w.is_killed for w in self.workers)
 
     def hand_out(self, worker: Worker, job: Job, descriptors: Sequence[int]) -> None:
         """Give an idle worker a job and its files: picture, companion, outputs as the job has them.

@@ -13,8 +13,8 @@ from daemon.settings import Settings
 from daemon.spool import jobs
 from daemon.spool.record import Record, State
 from daemon.supervisor.attempts import Attempts
-from daemon.supervisor.crew import Death, Worker
 from daemon.supervisor.joblog import job_log
+from daemon.supervisor.member import Death, Worker
 from daemon.supervisor.tally import Count
 from daemon.supervisor.troubles import Troubles
 from daemon.supervisor.workplace import Workplace

@@ -146,8 +146,7 @@ class Inbox:
     def remember_incomplete(self, pair: Pair, why: str) -> bool:
         """Note that a pair was cut off; False where that has lasted too long."""
         now = self._clock()
-        identities = (pair.picture.identity, pair.companion.identity)
-        self._incomplete.remember(pair.picture.path, identities, now, why)
+        self._incomplete.remember(pair.picture.path, pair.identities, now, why)
         return not self._incomplete.is_given_up(pair.picture.path, now)
 
     def incomplete_s(self) -> float:
@@ -197,8 +196,7 @@ class Inbox:
         return due
 
     def _waits_incomplete(self, pair: Pair, now: float) -> str | None:
-        identities = (pair.picture.identity, pair.companion.identity)
-        return self._incomplete.waits(pair.picture.path, identities, now)
+        return self._incomplete.waits(pair.picture.path, pair.identities, now)
 
     def _why_not_taken(self, pair: Pair, now: float) -> Waiting | None:
         path = pair.picture.path

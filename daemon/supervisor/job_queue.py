@@ -67,7 +67,7 @@ class JobQueue:
     def next_record(self) -> Record | None:
         """The job or the pair that has waited for longest, claimed.
 
-        Raises `OSError` where no pair can be claimed; the pair whose turn it was keeps it.
+        Raises `OSError` where no pair can be claimed; the pair whose turn it was stays ready.
         """
         while not self._is_before_pairs():
             pair = self._inbox.take()
@@ -96,6 +96,7 @@ class JobQueue:
             self._leftovers.look_soon()
             return None
         if record is None:
+            self._inbox.mark_stale()
             self._inbox.hasten()
             return None
         log.info(

@@ -4,6 +4,7 @@ One thread, one loop. It never decodes a picture and never imports torch, so not
 or a network can do reaches it.
 """
 
+import errno
 import os
 import selectors
 import time
@@ -18,16 +19,17 @@ import structlog
 from daemon.events import Event
 from daemon.reasons import Report, Trouble, world_trouble
 from daemon.settings import Settings
-from daemon.spool.layout import Spool
+from daemon.spool.layout import Spool, SpoolInUseError
 from daemon.spool.record import Record
 from daemon.supervisor import signals
 from daemon.supervisor.attempts import Attempts
-from daemon.supervisor.crew import Crew, Death, Worker
+from daemon.supervisor.crew import Crew
 from daemon.supervisor.endings import Endings
 from daemon.supervisor.hold import FIRST_HOLD_S, Hold
 from daemon.supervisor.inbox import Inbox
 from daemon.supervisor.job_queue import JobQueue
 from daemon.supervisor.leftovers import Leftovers
+from daemon.supervisor.member import Death, Worker
 from daemon.supervisor.reload import Reload
 from daemon.supervisor.systemd import READY, STOPPING, Heart, StatusLine, notify
 from daemon.supervisor.tally import Count, Summary, Tally
@@ -181,15 +183,16 @@ class Supervisor:
     def _follow_inbox(self) -> None:
         """Work where the inbox is now. Jobs that lie on the disk of before come first.
 
-        Raises `SpoolInUseError` where another daemon works there.
+        A lock that is held there may be that of our own workers, which leave when the disk does.
         """
         if self._attempts.running or self._queue:
             return
         before = self._workplace.lock
         try:
             has_moved = self._workplace.follow(self._inbox.root)
-        except OSError as error:
-            self._hold.begin(world_trouble(error))
+        except (OSError, SpoolInUseError) as error:
+            met = error if isinstance(error, OSError) else OSError(errno.EBUSY, str(error))
+            self._hold.begin(world_trouble(met, self.spool.inbox))
             return
         if has_moved:
             self._crew.work_in(self._workplace.spool, self._workplace.lock)

@@ -90,10 +90,16 @@ class Troubles:
         jobs.give_back(self.workplace.spool, record)
 
     def fail(self, record: Record, trouble: Trouble) -> None:
-        """Give a job up; its pair goes to failed/."""
+        """Give a job up; its pair goes to failed/.
+
+        It is told when the pair is there, or when the world keeps it from there for now: who reads
+        `job_failed` may go and look.
+        """
         decided = decide_to_fail(self.workplace.spool, record, trouble)
-        self.report_failure(record, trouble)
-        jobs.settle(self.workplace.spool, decided)
+        try:
+            jobs.settle(self.workplace.spool, decided)
+        finally:
+            self.report_failure(record, trouble)
         self.count.forget(record.job)
 
     def report_settled(self, record: Record) -> None:

@@ -43,7 +43,7 @@ class Unclaimable:
 
     def forget_all_but(self, pairs: tuple[Pair, ...]) -> None:
         """Forget the pairs that are gone or have changed."""
-        there = {pair.picture.path: _identities(pair) for pair in pairs}
+        there = {pair.picture.path: pair.identities for pair in pairs}
         self._known = {
             path: known
             for path, known in self._known.items()
@@ -62,7 +62,7 @@ class Unclaimable:
         """Whether a file of the pair may not be read or not be moved; then it waits for that."""
         why = self._why(pair)
         if why is not None:
-            self._known[pair.picture.path] = _Known(why, _identities(pair), now)
+            self._known[pair.picture.path] = _Known(why, pair.identities, now)
         return why is not None
 
     def refuse(self, pair: Pair, error: OSError, now: float, *, others_go: bool) -> bool:
@@ -74,7 +74,7 @@ class Unclaimable:
         if error.errno not in _OF_ONE_FOLDER or not others_go:
             return False
         waiting = Waiting(pair.picture.path, _report(error, pair.picture.path))
-        self._known[pair.picture.path] = _Known(waiting, _identities(pair), now + AGAIN_AFTER_S)
+        self._known[pair.picture.path] = _Known(waiting, pair.identities, now + AGAIN_AFTER_S)
         return True
 
     def _why(self, pair: Pair) -> Waiting | None:
@@ -94,10 +94,6 @@ class Unclaimable:
 
 def _report(error: OSError, path: str) -> Report:
     return Report.of(world_trouble(error, path))
-
-
-def _identities(pair: Pair) -> tuple[Identity, Identity]:
-    return pair.picture.identity, pair.companion.identity
 
 
 def _allows(place: Place, rights: int) -> bool:

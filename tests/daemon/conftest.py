@@ -7,6 +7,7 @@ import pytest
 import structlog
 import tiny
 from driver import Daemon, Site
+from puppets import Open, Theatre, opened_theatres
 
 from daemon.settings import Settings
 from daemon.spool.layout import Spool, open_spool
@@ -64,3 +65,15 @@ def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spool:
     for name in ("RETOUCHD_SPOOL", "RETOUCHD_SETTINGS"):
         monkeypatch.delenv(name, raising=False)
     return open_spool(Settings(spool=tmp_path / "spool"))
+
+
+@pytest.fixture
+def opened(tmp_path: Path, inpaint_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Opens theatres, in which a crew has puppets for workers."""
+    yield from opened_theatres(tmp_path / "spool", inpaint_model, monkeypatch)
+
+
+@pytest.fixture
+def theatre(opened: Open) -> Theatre:
+    """One of them."""
+    return opened()

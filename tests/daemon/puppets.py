@@ -17,13 +17,17 @@ import standin
 from daemon.settings import Settings
 from daemon.spool.layout import locked, open_spool
 from daemon.supervisor import crew as crew_module
-from daemon.supervisor.crew import Crew, Death, Stage, Worker
+from daemon.supervisor.crew import Crew
+from daemon.supervisor.member import Death, Stage, Worker
 from daemon.worker import channel
 from daemon.worker.protocol import Done, Hello, Job, Problem, line
 
 START_S = 10.0
 LIMIT_S = 100.0
 JOB = Job(job="the job", task="inpaint", role="mask", outputs=("result",))
+# Holds its pipe open when it is killed, as the kernel does while it takes a large process down. Its
+# child ends by itself soon after the test.
+CHILD_HOLDS_PIPE = ("sh", "-c", "sleep 5 & exec cat")
 
 
 class Puppet:

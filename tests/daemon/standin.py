@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import cast
 
-from daemon.supervisor.crew import Worker
+from daemon.supervisor.member import Worker
 from daemon.worker.protocol import Done, Hello, Input, Job, Model, Problem, Produced
 
 Answer = Callable[[Job, Sequence[int]], Done | Problem]

@@ -71,7 +71,9 @@ def test_a_job_that_could_not_be_begun_stays_the_first(rooms: Rooms) -> None:
 def test_a_pair_that_changed_is_not_claimed_and_the_next_has_its_turn(rooms: Rooms) -> None:
     rooms.drop("cat", "dog")
     (rooms.spool.inbox / "cat.jpg").write_bytes(b"more of it")
+    assert not rooms.inbox.is_stale
     assert turns(rooms) == ["dog.jpg"]
+    assert rooms.inbox.is_stale  # and so `once` does not end before it has looked again
     assert (rooms.spool.inbox / "cat.jpg").exists()
 
 

@@ -301,6 +301,23 @@ def test_recovery_finishes_failing_under_the_number_it_began_with(spool: Spool) 
     assert set(tree(spool.failed)) == {"cat.jpg", "cat_mask.png", "cat.jpg.reason.txt"}
 
 
+def test_a_job_that_can_not_be_looked_at_keeps_no_other_from_being_settled(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = sorted((claim(spool, "one"), claim(spool, "two")), key=lambda record: record.job)
+    is_folder = Place.is_folder
+
+    def failing(place: Place) -> bool:
+        if place == spool.job(bad.job):
+            raise OSError(errno.EIO, "Input/output error")
+        return is_folder(place)
+
+    monkeypatch.setattr(Place, "is_folder", failing)
+    found = recovery.recover(spool)
+    assert isinstance(found.stuck, OSError)
+    assert found.to_run == [good]
+
+
 def test_recovery_removes_a_job_folder_that_never_got_its_record(spool: Spool) -> None:
     (spool.work / "20260101T000000-00000000" / "in").mkdir(parents=True)
     assert recover(spool) == []

@@ -3,19 +3,18 @@
 import errno
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 import standin
-from puppets import JOB, LIMIT_S, Open, Theatre, opened_theatres
+from puppets import CHILD_HOLDS_PIPE, JOB, LIMIT_S, Open, Theatre
 from structlog.testing import capture_logs
 
 from daemon.settings import Settings
 from daemon.supervisor import starting
-from daemon.supervisor.crew import FIRST_PAUSE_S, START_TIMEOUT_S, Death, Stage, Worker
-from daemon.supervisor.member import LEAVING_S
+from daemon.supervisor.crew import FIRST_PAUSE_S, START_TIMEOUT_S
+from daemon.supervisor.member import LEAVING_S, Death, Stage, Worker
 from daemon.worker import channel
 from daemon.worker.protocol import Problem
 
@@ -23,18 +22,6 @@ NO_MEMORY = OSError(errno.ENOMEM, "Cannot allocate memory")
 NO_PROCESS = OSError(errno.EAGAIN, "Resource temporarily unavailable")
 REFUSAL = Problem(job=None, reason="worker_will_not_start", facts={"detail": "no such model"})
 NO_DESCRIPTOR = 1 << 30
-# Its child holds the pipe open, as the kernel does while it takes a large process down.
-DOES_NOT_DIE = ("sh", "-c", "sleep 5 & exec cat")
-
-
-@pytest.fixture
-def opened(tmp_path: Path, inpaint_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    yield from opened_theatres(tmp_path / "spool", inpaint_model, monkeypatch)
-
-
-@pytest.fixture
-def theatre(opened: Open) -> Theatre:
-    return opened()
 
 
 def reloaded(theatre: Theatre, after: float = 1.0) -> Worker:
@@ -115,7 +102,7 @@ def test_one_that_was_replaced_before_it_was_ready_does_not_stay_because_it_gets
 
 
 def test_one_that_does_not_die_of_it_wakes_nobody_any_more(theatre: Theatre) -> None:
-    theatre.puppets.commands = [DOES_NOT_DIE]
+    theatre.puppets.commands = [CHILD_HOLDS_PIPE]
     old = idle(theatre)
     new = reloaded(theatre)
     theatre.now += LEAVING_S
@@ -254,7 +241,7 @@ def test_where_that_one_fails_the_place_is_filled_as_ever(
 
 
 def test_one_on_its_way_that_is_late_and_does_not_die_keeps_no_place(theatre: Theatre) -> None:
-    theatre.puppets.commands = [("cat",), DOES_NOT_DIE]
+    theatre.puppets.commands = [("cat",), CHILD_HOLDS_PIPE]
     old = theatre.begin()
     theatre.crew.reload()
     (coming,) = theatre.at(Stage.COMING)

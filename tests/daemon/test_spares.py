@@ -1,35 +1,21 @@
 """A spare worker beside a late job: it is there in time, and never in the way."""
 
 import errno
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import standin
-from puppets import JOB, LIMIT_S, START_S, Open, Theatre, opened_theatres
+from puppets import CHILD_HOLDS_PIPE, JOB, LIMIT_S, START_S, Open, Theatre
 from structlog.testing import capture_logs
 
 from daemon.supervisor import crew as crew_module
-from daemon.supervisor.crew import Death, Stage
 from daemon.supervisor.dying import DYING_S
+from daemon.supervisor.member import Death, Stage
 from daemon.supervisor.spares import MOST_OF_LIMIT, RESERVE, RESERVE_S
 from daemon.worker.protocol import Problem
 
 LEAD_S = RESERVE * START_S + RESERVE_S
 NEXT = JOB.model_copy(update={"job": "the next job"})
 REFUSAL = Problem(job=None, reason="worker_will_not_start", facts={"detail": "no memory"})
-# Ends by itself soon after the test.
-CHILD_HOLDS_PIPE = ("sh", "-c", "sleep 5 & exec cat")
-
-
-@pytest.fixture
-def opened(tmp_path: Path, inpaint_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    yield from opened_theatres(tmp_path / "spool", inpaint_model, monkeypatch)
-
-
-@pytest.fixture
-def theatre(opened: Open) -> Theatre:
-    return opened()
 
 
 # -- When it is started ----------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from daemon.reasons import Report, Trouble
 from daemon.spool import files
 from daemon.spool.layout import Spool
 from daemon.spool.putting_away import decide_to_fail
-from daemon.spool.record import save
+from daemon.spool.record import Record, save
+from daemon.supervisor.troubles import Troubles
 
 DIED = Report("worker_died", {"detail": "signal SIGSEGV"})
 
@@ -124,6 +125,24 @@ def test_a_failure_counts_once_even_if_the_disk_delays_it(
     assert rooms.count.failed == 1
     assert "cat.jpg" in tree(rooms.spool.failed)
     assert not rooms.count.knows(record.job)
+
+
+def test_who_reads_that_a_job_failed_finds_its_pair_in_failed(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[str, ...]] = []
+    report_failure = Troubles.report_failure
+
+    def look(troubles: Troubles, record: Record, trouble: Trouble) -> None:
+        report_failure(troubles, record, trouble)
+        found.append((*tree(rooms.spool.failed), *os.listdir(rooms.spool.work)))
+
+    monkeypatch.setattr(Troubles, "report_failure", look)
+    record = rooms.claimed()
+    rooms.troubles.fail(record, Trouble("mask_covers_everything"))
+    assert len(found) == 1
+    assert {"cat.jpg", "cat_mask.png", "cat.jpg.reason.txt"} <= set(found[0])
+    assert record.job not in found[0]
 
 
 def no_space_left(*_: object) -> None:

@@ -4,6 +4,7 @@ A full disk for an hour, and every single call that can fail, are in test_faults
 passes. Here each fault is the kernel's own.
 """
 
+import fcntl
 import os
 import resource
 import shutil
@@ -23,6 +24,8 @@ import pytest
 from driver import QUIET_S, Daemon, Pixels, Site, hole, inverted, load, photo, save
 from mounts import Mounts
 from tiny import SLOW_PIXEL
+
+from daemon.spool.layout import HIDDEN_WORK
 
 Start = Callable[..., Daemon]
 
@@ -79,8 +82,9 @@ def ready(site: Site, start: Start, *arguments: str) -> Daemon:
 def check_done(daemon: Daemon, site: Site, name: str = "cat", outbox: Path | None = None) -> None:
     """The pair is done, at its first attempt; nothing was lost and nobody was blamed."""
     folder = outbox or site.outbox
-    # In this order: before the claim there is no job either.
-    daemon.wait_until(lambda: (folder / f"{name}.png").exists() and not site.jobs(), "the result")
+    # The result comes first; then the originals go to the archive, perhaps to another disk.
+    daemon.wait_for("job_finished", picture=f"{name}.png")
+    assert site.jobs() == []
     assert (load(folder / f"{name}.png") == inverted(photo(), hole())).all()
     assert "\nattempt:              1\n" in (folder / f"{name}.log").read_text()
     assert sorted(p.name for p in folder.iterdir()) == [f"{name}.log", f"{name}.png"]
@@ -150,6 +154,24 @@ def test_a_result_that_was_refused_comes_though_another_job_ended_the_hold(
     daemon.wait_for("job_finished", picture="full/cat.png")
     assert (load(full / "cat.png") == inverted(slow_photo(), hole())).all()
     assert site.jobs() == []
+
+
+@needs_root
+def test_a_disk_on_which_somebody_still_works_is_waited_for(
+    mounts: Mounts, site: Site, start: Start, tmp_path: Path
+) -> None:
+    """As where it comes back before workers of ours, who hold its lock, have left."""
+    disk = mounts.tmpfs(tmp_path / "disk")
+    (disk / HIDDEN_WORK).mkdir(mode=0o700)
+    daemon = ready(site, start, "--scan-interval-s", "0.2")
+    with (disk / HIDDEN_WORK / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        mounts.bind(disk, site.inbox)
+        assert "another retouchd" in daemon.wait_for("queue_held")["says"]
+        drop(site)
+    daemon.wait_for("queue_resumed")
+    daemon.wait_for("job_finished", picture="cat.png")
+    assert (load(site.outbox / "cat.png") == inverted(photo(), hole())).all()
 
 
 @needs_root
