@@ -183,9 +183,9 @@ REASONS: Final = _listed(
     Reason(
         "deep_colour",
         Kind.FILE,
-        "the picture has more than 8 bits a channel ({mode}); taking them away would change it "
-        "outside the mask.",
-        "Save it with 8 bits a channel and drop it again.",
+        "the picture has its colours in a form that is not read here ({mode}).",
+        "Save it as PNG, or as TIFF without compression or with LZW or deflate, with 8 or 16 bits "
+        "a channel in grey or RGB, and drop it again.",
     ),
     Reason(
         "colour_space",
@@ -223,10 +223,10 @@ REASONS: Final = _listed(
     Reason(
         "too_large_for_memory",
         Kind.FILE,
-        "the picture has {width} x {height} pixels and would need about {need_gb:.1f} GB of "
-        "{device} memory; {have_gb:.1f} GB are free.",
-        "Make it smaller (about {fits} pixels in all fit), or run this on a machine with more "
-        "memory, and drop it again.",
+        "{width} x {height} pixels have to be worked at once and would need about {need_gb:.1f} GB "
+        "of {device} memory; {have_gb:.1f} GB are free.",
+        "About {fits} pixels fit: free some memory, or run this on a machine with more, and drop "
+        "it again.",
     ),
     Reason(
         "too_small",

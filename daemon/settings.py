@@ -204,6 +204,12 @@ class Settings(BaseSettings):
         description="Most memory that process may take on a CPU, in billions of bytes. Nine tenths "
         "of the machine's unless set.",
     )
+    window_memory_gb: float | None = Field(
+        default=None,
+        gt=0,
+        description="Most memory that a network may take for the parts of a photo that it works at "
+        "once, in billions of bytes. 1.5 on a CPU and half of a GPU's unless set.",
+    )
 
     log_format: LogFormat = Field(
         default="auto", description="json, text (for people), or auto: text on a terminal."
@@ -345,6 +351,10 @@ class Settings(BaseSettings):
     def max_file_bytes(self) -> int:
         """Most bytes of a file that is read at all."""
         return int(self.max_file_mb * 1_000_000)
+
+    def window_memory_bytes(self) -> int | None:
+        """Most memory for what a network works at once; None leaves it to the device."""
+        return None if self.window_memory_gb is None else int(self.window_memory_gb * 1e9)
 
     def models(self) -> dict[Literal["inpaint", "matting"], Path]:
         """The configured artifacts by task."""

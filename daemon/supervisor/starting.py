@@ -111,4 +111,5 @@ def _orders(settings: Settings, work: Path, device: str, compile_first: bool) ->
         keep_out=tuple(os.fsencode(path) for path in {work, *settings.folders().values()}),
         compile_first=compile_first,
         memory_limit_bytes=int(memory),
+        window_memory_bytes=settings.window_memory_bytes(),
     )

@@ -4,8 +4,9 @@ Decodes nothing, and takes time in proportion to the file.
 """
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 
+from daemon.worker.directories import Layout, bytes_claimed, layout_of
 from daemon.worker.signatures import jpeg_markers
 
 # A scan of a progressive JPEG may be ten bytes that go over all of the picture. Encoders write
@@ -17,19 +18,13 @@ _JPEG_SCAN: Final = b"\xda"
 # its picture may have this many pixels, 2048 x 2048.
 LARGEST_SPARE_TILE: Final = 1 << 22
 
+# Each of a TIFF's tags may claim all of the file for its values, and is read into memory. Those of
+# real files claim less than the file in all, save where tags share a value.
+MOST_TIFF_CLAIMS: Final = 4
+
 _SHORT: Final = 3
 _TILE_WIDTH: Final = 322
 _TILE_LENGTH: Final = 323
-
-
-class _Layout(NamedTuple):
-    """How a TIFF or a BigTIFF writes numbers: formats of `struct`, and where the first is."""
-
-    place: str
-    number: str
-    entry_bytes: int
-    first_at: int
-    value_at: int
 
 
 def webp_canvas(data: bytes) -> tuple[int, int] | None:
@@ -57,7 +52,7 @@ def tiff_pages(data: bytes) -> int:
     Pillow compares each with all before it: a hundred thousand take it most of a minute. Raises
     `struct.error` where a directory is not there, or is still empty.
     """
-    layout = _layout(data)
+    layout = layout_of(data)
     seen: set[int] = set()
     (at,) = struct.unpack_from(layout.place, data, layout.first_at)
     while at and at not in seen:
@@ -67,6 +62,15 @@ def tiff_pages(data: bytes) -> int:
         )
         (at,) = struct.unpack_from(layout.place, data, behind)
     return len(seen)
+
+
+def what_tags_claim(data: bytes) -> str | None:
+    """What a TIFF's tags claim too much of it, for a person, or None. Raises `struct.error`.
+
+    Pillow before 13 takes 6 GB and most of a minute for half a megabyte of such tags.
+    """
+    claimed = bytes_claimed(data)
+    return f"tags of {claimed} bytes" if claimed > MOST_TIFF_CLAIMS * len(data) else None
 
 
 def what_is_excessive(data: bytes, kind: str, width: int, height: int) -> str | None:
@@ -81,14 +85,7 @@ def what_is_excessive(data: bytes, kind: str, width: int, height: int) -> str | 
     return None
 
 
-def _layout(data: bytes) -> _Layout:
-    order = "<" if data.startswith(b"I") else ">"
-    if b"+" in data[2:4]:
-        return _Layout(order + "Q", order + "Q", 20, 8, 12)
-    return _Layout(order + "I", order + "H", 12, 4, 8)
-
-
-def _entries(data: bytes, layout: _Layout, at: int) -> int:
+def _entries(data: bytes, layout: Layout, at: int) -> int:
     (entries,) = struct.unpack_from(layout.number, data, at)
     if not entries:
         raise struct.error("a page's directory is still empty")
@@ -100,7 +97,7 @@ def _largest_tile(data: bytes) -> tuple[int, int]:
 
     Pillow takes the last of them, libtiff the first.
     """
-    layout = _layout(data)
+    layout = layout_of(data)
     (directory,) = struct.unpack_from(layout.place, data, layout.first_at)
     start = directory + struct.calcsize(layout.number)
     largest = {_TILE_WIDTH: 0, _TILE_LENGTH: 0}

@@ -24,6 +24,10 @@ _MEMORY_SHARE: Final = 0.8
 # For artifacts that do not say what they need: EdgeConnect at its published width, rounded up.
 _UNKNOWN_BYTES_PER_PIXEL: Final = 4096
 
+# What a network's windows may take unless it is set. On a CPU more of it makes nothing faster.
+_CPU_WINDOW_BYTES: Final = 1.5e9
+_GPU_SHARE: Final = 0.5
+
 _TASKS: Final = {"inpaint": "inpaint", "matting": "matting"}
 
 
@@ -62,19 +66,21 @@ class Network:
             side = max(self.manifest.smallest_size, 32)
             # Odd and not square: what only runs in the size it was traced at is found out here.
             for height, width in ((side, side), (side + 5, side + 3)):
-                self.require_memory(width, height)
                 self.run(
                     np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
                 )
         except (RuntimeError, Trouble) as error:
             raise ArtifactError(f"{path}: does not run on {device}: {first_line(error)}") from None
 
-    def require_memory(self, width: int, height: int) -> None:
-        """Raise `Trouble` where a picture of this size is too small, or would not fit in memory."""
+    def require_size(self, width: int, height: int) -> None:
+        """Raise `Trouble` where a picture is smaller than the network can work on."""
         smallest = self.manifest.smallest_size
         if min(width, height) < smallest:
             raise Trouble("too_small", width=width, height=height, smallest=smallest)
-        each = self.manifest.memory_bytes_per_pixel or _UNKNOWN_BYTES_PER_PIXEL
+
+    def require_memory(self, width: int, height: int) -> None:
+        """Raise `Trouble` where what is to be worked at once would not fit in memory."""
+        each = self._bytes_per_pixel
         need, have = each * width * height, self._free_bytes() * _MEMORY_SHARE
         if need > have:
             raise Trouble(
@@ -88,16 +94,24 @@ class Network:
             )
 
     def run(self, picture: Pixels, companion: Pixels) -> Pixels:
-        """Run one picture `[H,W,3]` with its mask or trimap `[H,W]`, both uint8.
+        """Run one picture `[H,W,3]` with its mask or trimap `[H,W]`; see `run_batch`."""
+        result: Pixels = self.run_batch(picture[None], companion[None])[0]
+        return result
 
-        Returns `[H,W,3]` for inpainting, `[H,W]` for matting. Raises `Trouble` of kind `RETRY`;
-        a `RuntimeError` for which `is_poisoned` holds means that this process is done for.
+    def run_batch(self, pictures: Pixels, companions: Pixels) -> Pixels:
+        """Run pictures `[B,H,W,3]` with their masks or trimaps `[B,H,W]`, all uint8.
+
+        Returns `[B,H,W,3]` for inpainting, `[B,H,W]` for matting. Raises `Trouble`, before anything
+        runs where memory would not do; a `RuntimeError` for which `is_poisoned` holds means that
+        this process is done for.
         """
-        image = _tensor(picture.transpose(2, 0, 1), self.device)
-        plane = _tensor(companion[None], self.device)
+        batch, height, width = companions.shape
+        self.require_memory(batch * width, height)
+        images = _tensor(pictures.transpose(0, 3, 1, 2), self.device)
+        planes = _tensor(companions[:, None], self.device)
         try:
             with torch.inference_mode():
-                result = self._module(image, plane).cpu()
+                result = self._module(images, planes).cpu()
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise Trouble("out_of_memory", detail=first_line(error)) from None
@@ -108,14 +122,32 @@ class Network:
                 raise Trouble("out_of_memory", detail=first_line(error)) from None
             raise Trouble("model_raised", detail=first_line(error)) from None
         channels = 1 if self.manifest.task == "matting" else 3
-        wanted = (1, channels, *companion.shape)
+        wanted = (batch, channels, height, width)
         if result.dtype != torch.uint8 or tuple(result.shape) != wanted:
             raise Trouble(
                 "model_raised",
                 detail=f"it gave {result.dtype} {tuple(result.shape)} instead of uint8 {wanted}",
             )
-        array = result[0].numpy()
-        return array[0] if channels == 1 else np.ascontiguousarray(array.transpose(1, 2, 0))
+        array = result.numpy()
+        return array[:, 0] if channels == 1 else np.ascontiguousarray(array.transpose(0, 2, 3, 1))
+
+    def pixels_at_once(self, window_memory_bytes: int | None) -> int:
+        """How many pixels, of all pictures of a batch, may be worked at once.
+
+        Within what is allowed, or else 1.5 GB on a CPU and half of a GPU's memory; and within what
+        is free now.
+        """
+        allowed = window_memory_bytes or self._usual_bytes()
+        return int(min(allowed, self._free_bytes() * _MEMORY_SHARE) / self._bytes_per_pixel)
+
+    @property
+    def _bytes_per_pixel(self) -> int:
+        return self.manifest.memory_bytes_per_pixel or _UNKNOWN_BYTES_PER_PIXEL
+
+    def _usual_bytes(self) -> float:
+        if self.device.startswith("cuda"):
+            return _GPU_SHARE * torch.cuda.mem_get_info(self.device)[1]
+        return _CPU_WINDOW_BYTES
 
     def _is_lost(self) -> bool:
         """Whether a GPU does nothing any more for this process, in whatever words it said so."""
@@ -148,4 +180,4 @@ def first_line(error: BaseException) -> str:
 
 def _tensor(array: Pixels, device: str) -> torch.Tensor:
     # A copy: the network may write into its inputs, and the result is joined by the mask we hold.
-    return torch.from_numpy(np.array(array, order="C")).unsqueeze(0).to(device)
+    return torch.from_numpy(np.array(array, order="C")).to(device)

@@ -48,7 +48,8 @@ class Orders(_Message):
 
     `keep_out` are the folders that confinement keeps it out of, as `os.fsencode` writes them.
     `compile_first` is for the first worker of a run: what it needs compiled is, before it is
-    confined. `memory_limit_bytes` holds on a CPU only.
+    confined. `memory_limit_bytes` holds on a CPU only. `window_memory_bytes` is for what a network
+    works at once; None leaves it to the device.
     """
 
     kind: Literal["orders"] = "orders"
@@ -63,6 +64,7 @@ class Orders(_Message):
     keep_out: tuple[bytes, ...]
     compile_first: bool
     memory_limit_bytes: int | None
+    window_memory_bytes: int | None = None
 
 
 class Job(_Message):

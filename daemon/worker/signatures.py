@@ -47,6 +47,9 @@ _JPEG_END: Final = b"\xd9"
 _PNG_END: Final = b"IEND\xaeB`\x82"
 _PNG_TRAILER_BYTES: Final = 1 << 16
 _PNG_DEPTH_AT: Final = 24
+_PNG_COLOUR_AT: Final = 25
+# By colour type: grey, RGB, palette, grey and alpha, RGB and alpha.
+_PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 _OS2_HEADER_BYTES: Final = 12
 
@@ -97,6 +100,11 @@ def has_unwritten_blocks(data: bytes) -> bool:
 def png_bits(data: bytes) -> int:
     """Bits a channel of a PNG: 1, 2, 4, 8 or 16."""
     return data[_PNG_DEPTH_AT]
+
+
+def png_channels(data: bytes) -> int:
+    """Channels of a PNG as it is stored, 1 to 4. Raises `KeyError` for a kind that there is not."""
+    return _PNG_CHANNELS[data[_PNG_COLOUR_AT]]
 
 
 def bmp_bits(data: bytes) -> int:

@@ -94,6 +94,9 @@ def valid_files(form: str) -> tuple[Callable[[], bytes], ...]:
     pillow_name = {"JPEG": ("JPEG", "MPO")}.get(form, (form,))
     names = [name for name, row in samples.FORMATS_AND_MODES.items() if row[0] in pillow_name]
     makers: list[Callable[[], bytes]] = [_sample(name) for name in names]
+    deep = [name for name, row in samples.DEEP.items() if row[0] == form]
+    # Tags are spoiled in the little-endian classic form, which is what most writers write.
+    makers += [_deep(n) for n in deep if samples.deep_sample(n)[:4] not in (b"MM\0*", b"II+\0")]
     if form != "BMP":
         makers.append(lambda: _adorned(form))
     if form == "JPEG":
@@ -103,6 +106,10 @@ def valid_files(form: str) -> tuple[Callable[[], bytes], ...]:
 
 def _sample(name: str) -> Callable[[], bytes]:
     return lambda: samples.sample(name)
+
+
+def _deep(name: str) -> Callable[[], bytes]:
+    return lambda: samples.deep_sample(name)
 
 
 @lru_cache

@@ -9,8 +9,9 @@ import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
+import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -22,11 +23,17 @@ from daemon.worker.companions import Companion, Subject
 from daemon.worker.pictures import Picture
 
 Pixels = NDArray[np.uint8]
+Fine = NDArray[np.uint16]
 
 # Not square, and a multiple of nothing.
 WIDTH, HEIGHT = 97, 61
 MAX_PIXELS = 1_000_000
 ORIENTATION = 0x0112
+# The passes of an interlaced PNG: first row and column, and how many rows and columns on.
+_ADAM7 = (
+    *((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4)),
+    *((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)),
+)
 
 
 @lru_cache
@@ -80,18 +87,88 @@ def deep(form: str, colour: bool, dtype: str = "uint16", **options: Any) -> byte
     return png_of(wide.astype(np.uint16), 16, 2 if colour else 0)
 
 
+@lru_cache
+def fine_photo(channels: int = 3) -> Fine:
+    """The photo in 16 bits, with grain finer than a level of 8: grey, grey and alpha, RGB, RGBA."""
+    grain = np.random.default_rng(0).integers(-128, 129, (HEIGHT, WIDTH, 3))
+    colours = np.clip(np.asarray(photo()).astype(np.int32) * 257 + grain, 0, 65535)
+    colours = colours if channels > 2 else colours[..., 1:2]
+    ramp = np.tile(np.linspace(0, 65535, WIDTH).round(), (HEIGHT, 1))[..., None]
+    planes = np.dstack([colours, ramp]) if channels in (2, 4) else colours
+    return np.ascontiguousarray(planes.astype(np.uint16).squeeze())
+
+
+# Pictures of 16 bits: format, channels, and how they are written.
+DEEP: Final[dict[str, tuple[str, int, dict[str, Any]]]] = {
+    "png 16 grey": ("PNG", 1, {}),
+    "png 16 grey with alpha": ("PNG", 2, {}),
+    "png 16 rgb": ("PNG", 3, {}),
+    "png 16 rgba": ("PNG", 4, {}),
+    "png 16 interlaced": ("PNG", 3, {"interlace": True}),
+    "tiff 16 grey": ("TIFF", 1, {}),
+    "tiff 16 grey from white": ("TIFF", 1, {"photometric": "miniswhite"}),
+    "tiff 16 grey with alpha": ("TIFF", 2, {"extrasamples": ["unassalpha"]}),
+    "tiff 16 rgb": ("TIFF", 3, {}),
+    "tiff 16 big end first": ("TIFF", 3, {"byteorder": ">"}),
+    "tiff 16 rgba": ("TIFF", 4, {"extrasamples": ["unassalpha"]}),
+    "tiff 16 strips": ("TIFF", 3, {"rowsperstrip": 7}),
+    "tiff 16 tiles": ("TIFF", 3, {"tile": (32, 48)}),
+    "tiff 16 planes": ("TIFF", 3, {"planarconfig": "separate"}),
+    "tiff 16 deflate": ("TIFF", 3, {"compression": "zlib", "rowsperstrip": 16}),
+    "tiff 16 deflate of differences": ("TIFF", 3, {"compression": "zlib", "predictor": True}),
+    "tiff 16 tiles of differences, big end first": (
+        "TIFF",
+        1,
+        {"compression": "zlib", "predictor": True, "tile": (16, 64), "byteorder": ">"},
+    ),
+    "tiff 16 lzw": ("TIFF", 3, {"lzw": "none"}),
+    "tiff 16 lzw of differences": ("TIFF", 3, {"lzw": "horizontal"}),
+    "bigtiff 16": ("TIFF", 3, {"bigtiff": True}),
+}
+
+
+@lru_cache
+def deep_sample(name: str) -> bytes:
+    """One of `DEEP` as a file, written by what is not the daemon's."""
+    form, channels, options = DEEP[name]
+    pixels = fine_photo(channels)
+    if form == "PNG" and not options:
+        return png_of(pixels, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels])
+    if form == "PNG":
+        return png_of(pixels, 16, 2, interlaced=True)
+    if "lzw" in options:
+        differences = [cv2.IMWRITE_TIFF_PREDICTOR, 2 if options["lzw"] == "horizontal" else 1]
+        wanted = [cv2.IMWRITE_TIFF_COMPRESSION, 5, *differences]
+        return bytes(cv2.imencode(".tif", pixels[..., ::-1].copy(), wanted)[1])
+    if options.get("photometric") == "miniswhite":
+        pixels = 65535 - pixels
+    if options.get("planarconfig") == "separate":
+        pixels = np.moveaxis(pixels, -1, 0)
+    out = io.BytesIO()
+    colour = {"photometric": "minisblack" if channels < 3 else "rgb", "planarconfig": "contig"}
+    tifffile.imwrite(out, pixels, **{**colour, **options})
+    return out.getvalue()
+
+
 def png_of(
-    samples: NDArray[Any], bits: int, colour_type: int, *chunks: tuple[bytes, bytes]
+    samples: NDArray[Any],
+    bits: int,
+    colour_type: int,
+    *chunks: tuple[bytes, bytes],
+    interlaced: bool = False,
 ) -> bytes:
     """A PNG written by hand, for what Pillow can't write: any depth, and chunks of one's choice."""
     height, width = samples.shape[:2]
-    rows = samples.reshape(height, -1)
+    passes = (
+        [samples[y::down, x::right] for y, x, down, right in _ADAM7] if interlaced else [samples]
+    )
+    rows = [row.ravel() for part in passes if part.size for row in part]
     if bits == 16:
         packed = [row.astype(">u2").tobytes() for row in rows]
     else:
         as_bits = [np.unpackbits(row.astype(np.uint8)[:, None], axis=1)[:, -bits:] for row in rows]
         packed = [np.packbits(row.ravel()).tobytes() for row in as_bits]
-    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, interlaced)
     body = zlib.compress(b"".join(b"\0" + row for row in packed))
     whole = [(b"IHDR", header), *chunks, (b"IDAT", body), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, content) for name, content in whole)

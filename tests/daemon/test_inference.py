@@ -131,6 +131,15 @@ def test_want_of_memory_inside_the_model_is_a_trouble_of_its_own(tmp_path: Path)
     assert caught.value.reason.key == "out_of_memory"
 
 
+def test_batch_is_what_each_picture_gives_alone(inpaint_model: Path) -> None:
+    network = Network(inpaint_model, "inpaint", "cpu")
+    pictures, masks = np.stack([PICTURE, 255 - PICTURE]), np.stack([MASK, MASK[::-1]])
+    results = network.run_batch(pictures, masks)
+    assert results.flags["C_CONTIGUOUS"]
+    for picture, mask, result in zip(pictures, masks, results, strict=True):
+        assert np.array_equal(result, network.run(picture, mask))
+
+
 # -- Loading ---------------------------------------------------------------------------------------
 
 
@@ -184,8 +193,8 @@ def test_smallest_size_is_what_the_trial_runs_at(tmp_path: Path) -> None:
     path = tiny.write_inpaint(tmp_path / "m.pt", smallest_size=100)
     network = Network(path, "inpaint", "cpu")
     with pytest.raises(Trouble, match="the model needs 100 x 100"):
-        network.require_memory(300, 99)
-    network.require_memory(100, 100)
+        network.require_size(300, 99)
+    network.require_size(100, 100)
 
 
 # -- Memory ----------------------------------------------------------------------------------------
@@ -211,6 +220,17 @@ def test_model_that_does_not_say_what_it_needs_is_counted_dear(
     monkeypatch.setattr(Network, "_free_bytes", lambda _: 4096 * 1000)
     with pytest.raises(Trouble, match="would need about"):
         network.require_memory(1000, 1)
+
+
+def test_pixels_at_once_are_what_is_allowed_and_what_is_free(
+    inpaint_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Network(inpaint_model, "inpaint", "cpu")  # 64 bytes a pixel
+    monkeypatch.setattr(Network, "_free_bytes", lambda _: 10_000_000_000)
+    assert network.pixels_at_once(640_000) == 10_000
+    assert network.pixels_at_once(None) == 1_500_000_000 // 64
+    monkeypatch.setattr(Network, "_free_bytes", lambda _: 8_000)
+    assert network.pixels_at_once(640_000) == 100
 
 
 # -- Devices and errors ----------------------------------------------------------------------------

@@ -51,16 +51,22 @@ def test_a_wing_knows_only_the_wings_before_it(path: Path) -> None:
             assert ORDER.index(parts[1]) <= ORDER.index(wing), f"{path.name} imports {name}"
 
 
-def test_one_module_imports_torch_and_one_decodes_pictures() -> None:
+def test_one_module_imports_torch_and_one_package_decodes_pictures() -> None:
     def importers(package: str) -> set[str]:
         return {
-            path.name
+            str(path.relative_to(REPOSITORY / "daemon" / "worker"))
             for path in modules()
             if any(name.split(".")[0] == package for name in imports_of(path))
         }
 
     assert importers("torch") == {"inference.py"}
-    assert importers("PIL") == {"pictures.py"}
+    # To resample is not to decode.
+    scaling = {name for name in importers("PIL") if Path(name).parent != Path("pictures")}
+    assert scaling == {"scaling.py"}
+    assert "open" not in (REPOSITORY / "daemon/worker/scaling.py").read_text().replace(
+        "to open", ""
+    )
+    assert importers("pyvips") == {"pictures/vips.py"}
 
 
 def test_the_supervisor_and_its_commands_load_neither_torch_nor_pillow_nor_numpy() -> None:
@@ -75,7 +81,7 @@ def test_the_supervisor_and_its_commands_load_neither_torch_nor_pillow_nor_numpy
         text=True,
         check=True,
     )
-    assert not {"torch", "PIL", "numpy", "pymatting"} & set(json.loads(done.stdout))
+    assert not {"torch", "PIL", "pyvips", "numpy", "pymatting"} & set(json.loads(done.stdout))
 
 
 def test_the_daemon_works_where_models_and_export_cannot_be_imported(

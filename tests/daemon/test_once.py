@@ -178,15 +178,31 @@ def test_a_model_that_raises_gets_three_tries_and_then_a_reason(site: Site) -> N
     assert site.files("inbox") == site.files("outbox") == []
 
 
-def test_a_picture_larger_than_memory_allows_is_refused_in_numbers(site: Site) -> None:
-    model = tiny.write_inpaint(site.root.parent / "hungry.pt", memory_bytes_per_pixel=10**6)
+def test_a_large_photo_is_worked_in_windows_and_the_log_says_so(site: Site) -> None:
+    mask = hole(width=1000, height=800)
+    mask[700:720, 900:930] = 255
+    save(photo(width=1000, height=800), site.inbox / "cat.png")
+    save(mask, site.inbox / "cat_mask.png")
+    done = site.once()
+    assert done.returncode == 0, done.stderr
+    expected = inverted(photo(width=1000, height=800), mask)
+    assert (load(site.outbox / "cat.png") == expected).all()
+    assert "filled in 2 windows at full resolution" in (site.outbox / "cat.log").read_text()
+
+
+def test_a_picture_whose_windows_are_too_large_for_memory_is_refused_in_numbers(
+    site: Site,
+) -> None:
+    model = tiny.write_inpaint(
+        site.root.parent / "hungry.pt", memory_bytes_per_pixel=10**6, best_size=1000
+    )
     site.environment["RETOUCHD_INPAINT_MODEL"] = str(model)
     save(photo(width=1000, height=500), site.inbox / "cat.png")
     save(hole(width=1000, height=500), site.inbox / "cat_mask.png")
     assert site.once().returncode == 1
     reason = (site.failed / "cat.png.reason.txt").read_text()
-    assert "1000 x 500" in reason
-    assert "500.0 GB" in reason
+    assert "500 x 500" in reason
+    assert "250.0 GB" in reason
 
 
 def test_an_inbox_on_another_file_system_is_served_by_a_hidden_folder(site: Site) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 import pytest
 import samples
@@ -31,7 +32,7 @@ HOLE = samples.hole()
 BANDS = samples.bands()
 MAX_FILE_BYTES = 1_000_000
 # Enough for torch and a small picture.
-MEMORY_LIMIT_BYTES = 800_000_000
+MEMORY_LIMIT_BYTES = 900_000_000
 EARLY = Job(job="early", task="inpaint", role="mask", outputs=("result",))
 
 
@@ -217,6 +218,19 @@ def test_mask_job_leaves_the_retouched_picture_in_out(shared: WorkerProcess) -> 
     assert (done.picture.width, done.companion.mode) == (samples.WIDTH, "L")
 
 
+@pytest.mark.parametrize("name", ["tiff 16 deflate", "png 16 interlaced"])
+def test_deep_picture_is_read_and_written_by_a_confined_worker(
+    shared: WorkerProcess, name: str
+) -> None:
+    done = shared.do(samples.deep_sample(name), png(HOLE))
+    assert isinstance(done, Done)
+    assert done.picture.mode == "RGB, 16 bits"
+    file = (shared.work / "job" / "out" / "result").read_bytes()
+    result = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert result is not None
+    assert np.array_equal(result[..., ::-1][HOLE == 0], samples.fine_photo()[HOLE == 0])
+
+
 def test_trimap_job_leaves_alpha_and_cutout_in_out(shared: WorkerProcess) -> None:
     done = shared.do(png(PHOTO), png(BANDS), "trimap")
     assert isinstance(done, Done)
@@ -291,7 +305,7 @@ def test_notes_of_picture_and_mask_reach_the_supervisor(shared: WorkerProcess) -
         (png(PHOTO), png(HOLE)[:-20], "incomplete"),
         (png(PHOTO), png(HOLE[:-1]), "size_mismatch"),
         (png(PHOTO), png(np.full_like(HOLE, 255)), "mask_covers_everything"),
-        (samples.deep("PNG", colour=True), png(HOLE), "deep_colour"),
+        (samples.deep("TIFF", colour=True, dtype="float32"), png(HOLE), "deep_colour"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -1,0 +1,30 @@
+"""The only decoder of pictures, and their only encoder.
+
+Trusts: nothing in a file. Promises: what comes out is complete and upright, in the depth that the
+file has, and knows what it must keep; what can't be kept is refused in words, never bent silently.
+
+`reading` is the one door in and `writing` the one out. Behind them `eight_bits` has Pillow, and
+`sixteen_bits` has libvips; nothing else in the daemon decodes or encodes.
+"""
+
+from daemon.worker.pictures.colours import colours
+from daemon.worker.pictures.damage import damage_is_trouble
+from daemon.worker.pictures.eight_bits import Decoded, turned
+from daemon.worker.pictures.picture import Picture, Pixels, Samples
+from daemon.worker.pictures.reading import decode, read_picture
+from daemon.worker.pictures.writing import write_cutout, write_plane, write_retouched
+
+__all__ = [
+    "Decoded",
+    "Picture",
+    "Pixels",
+    "Samples",
+    "colours",
+    "damage_is_trouble",
+    "decode",
+    "read_picture",
+    "turned",
+    "write_cutout",
+    "write_plane",
+    "write_retouched",
+]

@@ -1,0 +1,68 @@
+"""Parts of photos scaled down for a network, and what it made scaled up again.
+
+Uses Pillow to resample arrays, never to open a file.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.Image import Resampling
+
+Pixels = NDArray[np.uint8]
+Plane = NDArray[np.float32]
+Size = tuple[int, int]
+
+# Nearly an average over the area that a pixel comes to stand for, and without the moire that an
+# exact one has at scales near 1.
+_DOWN = Resampling.HAMMING
+_UP = Resampling.BICUBIC
+
+# Shares of a pixel smaller than this are rounding.
+_SLIGHT = 1e-4
+
+
+def known_scaled_down(part: Pixels, hole: NDArray[np.bool_], size: Size) -> tuple[Plane, Plane]:
+    """Known pixels of a part `[h,w,3]` averaged, and how much of each average was known.
+
+    `size` is height and width. Gives `[h',w',3]` in 0..255 and `[h',w']` in 0..1; nothing of what
+    is in the hole gets into either. Where nothing is known the average is 0.
+    """
+    known = ~hole
+    share = _resampled(known.astype(np.float32), size, _DOWN)
+    planes = [
+        _resampled(np.where(known, part[..., i], np.float32(0)), size, _DOWN)
+        for i in range(part.shape[2])
+    ]
+    averages = np.stack(planes, axis=-1) / np.maximum(share, _SLIGHT)[..., None]
+    share = np.where(share > 1 - _SLIGHT, np.float32(1), share)
+    return averages.clip(0, 255), np.where(share < _SLIGHT, np.float32(0), share)
+
+
+def plane_scaled_down(plane: Pixels, size: Size) -> Plane:
+    """Averages of a plane `[h,w]`."""
+    return _resampled(plane.astype(np.float32), size, _DOWN)
+
+
+def scaled_up(made: Plane, size: Size, rows: slice, columns: slice) -> Plane:
+    """Rows and columns of `made` `[h',w',C]`, or `[h',w']`, as it is in the larger `size`."""
+    box = (
+        columns.start * made.shape[1] / size[1],
+        rows.start * made.shape[0] / size[0],
+        columns.stop * made.shape[1] / size[1],
+        rows.stop * made.shape[0] / size[0],
+    )
+    wanted = (rows.stop - rows.start, columns.stop - columns.start)
+    if made.ndim == 2:
+        return _resampled(made, wanted, _UP, box)
+    planes = [_resampled(made[..., i], wanted, _UP, box) for i in range(made.shape[2])]
+    return np.stack(planes, axis=-1)
+
+
+def _resampled(
+    plane: Plane,
+    size: Size,
+    how: Resampling,
+    box: tuple[float, float, float, float] | None = None,
+) -> Plane:
+    image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
+    return np.asarray(image.resize((size[1], size[0]), how, box))
