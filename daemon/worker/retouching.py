@@ -10,22 +10,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from daemon.reasons import Trouble
 from daemon.worker import companions, limits, pictures, trimaps
-from daemon.worker.bands import cut_out
 from daemon.worker.companions import Companion, Subject
 from daemon.worker.confinement import Confinement
-from daemon.worker.filling import fill_holes
 from daemon.worker.foreground import compile_it, estimate_foreground
-from daemon.worker.holes import window_side
 from daemon.worker.inference import Network, all_devices, set_threads
-from daemon.worker.pictures import Picture, Pixels
+from daemon.worker.pictures import Picture
 from daemon.worker.protocol import Done, Hello, Job, Model, Orders, Produced
-
-# Windows that a GPU is given at once; more make nothing faster, as on a CPU any but one.
-MOST_IN_A_BATCH: Final = 16
+from daemon.worker.windows import work
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,9 @@ class Worker:
                 pictures.write_plane(companion.values, files.outputs["trimap"])
             outputs.append(Produced(held="trimap", suffix=".trimap.png"))
         with _timed(seconds, "network"):
-            result, seen = self._worked(network, picture.rgb(), companion.values)
+            result, seen = work(
+                network, picture.rgb(), companion.values, self._orders.window_memory_bytes
+            )
         if job.task == "inpaint":
             with _timed(seconds, "write"):
                 suffix, notes = pictures.write_retouched(
@@ -122,20 +119,6 @@ class Worker:
             seconds=seconds,
             notes=(*picture.notes, *companion.notes, *seen, *notes),
         )
-
-    def _worked(
-        self, network: Network, rgb: Pixels, companion: Pixels
-    ) -> tuple[Pixels, tuple[str, ...]]:
-        """What a network makes of a picture, seen in windows, and what the log says of those."""
-        about = network.manifest
-        most = network.pixels_at_once(self._orders.window_memory_bytes)
-        if about.task == "matting":
-            matte = cut_out(rgb, companion, network.run, about.best_size, about.halo, most)
-            return matte.alpha, matte.notes
-        side = window_side(about.best_size, about.smallest_size, most)
-        batch = 1 if network.device == "cpu" else min(MOST_IN_A_BATCH, max(1, most // side**2))
-        filled = fill_holes(rgb, companion, network.run_batch, side, about.smallest_size, batch)
-        return filled.picture, filled.notes
 
     def hello(self) -> Hello:
         """What this worker runs on and with."""
