@@ -1,19 +1,18 @@
-"""Decide a trimap's unknown band in overlapping windows, at full resolution, blended.
+"""Decide a trimap's unknown band in overlapping windows along it, at full resolution, blended.
 
-Windows lie where something is unknown, and are as large as memory allows: what surrounds a pixel
-tells what its foreground and background look like. Where windows overlap, one fades into the
-other, with weights that sum to 1.
+What surrounds a pixel tells what its foreground and background look like, so windows reach beyond
+what they are for. Where they overlap, one fades into the other, with weights that sum to 1.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from math import ceil, isqrt, sqrt
+from math import ceil, sqrt
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.worker.covering import Rules, Window, cover
 from daemon.worker.scaling import known_scaled_down, plane_scaled_down, scaled_up
 
 Pixels = NDArray[np.uint8]
@@ -25,10 +24,13 @@ Cut = Callable[[Pixels, Pixels], Pixels]
 UNKNOWN: Final = 128
 # A picture at most this much larger than the network's best size is worked whole.
 WHOLE: Final = 1.5
-# What neighbouring windows share at least, of a window's side.
-_OVERLAP: Final = 1 / 4
+# What a window reaches beyond what it is for, of the network's best size. With half of it the
+# starter network's mattes are further from those of whole pictures; docs/pictures.md has more.
+MARGIN: Final = 1 / 4
 # What a window must hold of foreground and background each, where the picture has as much of it.
 _LEAST_KNOWN: Final = 1 / 200
+# Windows are blended in so many rows at a time, which bounds the memory.
+_ROWS: Final = 128
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,14 @@ class Matte:
         """What the log says; nothing where the picture was worked whole, or not at all."""
         if not self.windows or self.windows == (_whole(self.alpha.shape),):
             return ()
-        rows, columns = self.windows[0]
-        size = f"{columns.stop - columns.start} x {rows.stop - rows.start} pixels"
+        height, width = _size(max(self.windows, key=_area))
+        size = f"{width} x {height} pixels"
         count = len(self.windows)
-        first = f"cut out in {'1 window' if count == 1 else f'{count} windows'} of {size}"
+        first = (
+            f"cut out in 1 window of {size}"
+            if count == 1
+            else f"cut out in {count} windows of at most {size}"
+        )
         if not self.widened:
             return (first,)
         return (
@@ -58,30 +64,6 @@ class Matte:
             f"{self.widened} of {'it' if count == 1 else 'them'} held too little known foreground "
             "or background, so more around was looked at, scaled down",
         )
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Windows of one size that cover a part of the picture, by their first rows and columns.
-
-    `part` is what they cover; each window's weights are `down[i] x across[j]`, and the weights of
-    all windows sum to 1 in each pixel of the part.
-    """
-
-    part: Box
-    tops: tuple[int, ...]
-    lefts: tuple[int, ...]
-    size: tuple[int, int]
-    down: Weights
-    across: Weights
-
-    def windows(self) -> Iterator[tuple[Box, Weights]]:
-        """Each window in the picture, and its weights `[h,w]`."""
-        height, width = self.size
-        for top, down in zip(self.tops, self.down, strict=True):
-            for left, across in zip(self.lefts, self.across, strict=True):
-                box = (slice(top, top + height), slice(left, left + width))
-                yield box, down[:, None] * across
 
 
 def cut_out(
@@ -93,77 +75,87 @@ def cut_out(
     how far it looks. A window has at most `most_pixels`, but may be `best` x `best`.
     """
     alpha = trimap.copy()
-    if not (trimap == UNKNOWN).any():
-        return Matte(alpha, (), 0)
     most_pixels = max(most_pixels, best * best)
-    grid = plan_windows(trimap, best, halo, most_pixels)
-    total = np.zeros([side.stop - side.start for side in grid.part], np.float32)
+    windows = plan_windows(trimap, best, halo, most_pixels)
     there = {side: int((trimap == side).sum()) for side in (0, 255)}
-    worked, widened = [], 0
-    for box, weights in grid.windows():
-        if (trimap[box] != UNKNOWN).all():
-            continue
-        around = _with_both_sides(trimap, box, there)
-        seen = _seen(picture, trimap, box, around, cut, most_pixels)
-        total[_within(box, grid.part)] += weights * seen
-        worked.append(box)
-        widened += around != box
-    inside = alpha[grid.part]
-    unknown = inside == UNKNOWN
-    inside[unknown] = np.rint(total[unknown]).clip(0, 255).astype(np.uint8)
-    return Matte(alpha, tuple(worked), widened)
+    found, widened = [], 0
+    for window in windows:
+        around = _with_both_sides(trimap, window.box, there)
+        found.append(_seen(picture, trimap, window.box, around, cut, most_pixels))
+        widened += _area(around) > most_pixels
+    for rows, columns, blended in blend(windows, found, trimap.shape, margin_of(best, halo)):
+        np.copyto(alpha[rows, columns], blended, where=trimap[rows, columns] == UNKNOWN)
+    return Matte(alpha, tuple(window.box for window in windows), widened)
 
 
-def plan_windows(trimap: Pixels, best: int, halo: int, most_pixels: int) -> Grid:
-    """Windows over all that is unknown and some context; the whole of a small picture.
-
-    Some pixel of the trimap must be unknown.
-    """
-    context = max(halo, best // 2)
-    part = _around(trimap == UNKNOWN, context)
+def plan_windows(trimap: Pixels, best: int, halo: int, most_pixels: int) -> list[Window]:
+    """Windows for all that is unknown; the whole of a small picture."""
+    unknown = trimap == UNKNOWN
     if max(trimap.shape) <= WHOLE * best and trimap.size <= most_pixels:
-        part = _whole(trimap.shape)
-    total = [side.stop - side.start for side in part]
-    height = min(total[0], isqrt(most_pixels))
-    width = min(total[1], most_pixels // height)
-    height = min(total[0], most_pixels // width)
-    tops = _starts(total[0], height, context)
-    lefts = _starts(total[1], width, context)
-    return Grid(
-        part,
-        tuple(part[0].start + top for top in tops),
-        tuple(part[1].start + left for left in lefts),
-        (height, width),
-        _fades(tops, height),
-        _fades(lefts, width),
+        whole = _whole(trimap.shape)
+        return [Window(whole, whole)] if unknown.any() else []
+    return cover(unknown, Rules(best, margin_of(best, halo), most_pixels))
+
+
+def margin_of(best: int, halo: int) -> int:
+    """How far a window reaches beyond what it is for, in pixels; a `halo` of 0 is not known."""
+    margin = ceil(best * MARGIN)
+    return min(margin, halo) if halo else margin
+
+
+def blend(
+    windows: Sequence[Window], found: Sequence[Pixels], shape: tuple[int, ...], margin: int
+) -> Iterator[tuple[slice, slice, Pixels]]:
+    """What was found in each window `[h,w]`, as one: parts of the picture that hold all cores.
+
+    Weights are raised cosines that fall to nothing at a window's border, over twice the margin,
+    but where that is the border of the picture `[H,W]`; divided by their sum.
+    """
+    boxes = np.array([[s.start, s.stop] for w in windows for s in w.box]).reshape(-1, 2, 2)
+    for window in windows:
+        core, columns = window.core
+        for top in range(core.start, core.stop, _ROWS):
+            part = (slice(top, min(top + _ROWS, core.stop)), columns)
+            starts, stops = (np.array([getattr(s, end) for s in part]) for end in ("start", "stop"))
+            met = ((boxes[..., 0] < stops) & (boxes[..., 1] > starts)).all(axis=1)
+            near = [(windows[i].box, found[i]) for i in np.flatnonzero(met).tolist()]
+            yield *part, _blended(part, near, shape, 2 * margin)
+
+
+def _blended(
+    part: Box, near: Sequence[tuple[Box, Pixels]], shape: tuple[int, ...], fade: int
+) -> Pixels:
+    if len(near) == 1:
+        box, found = near[0]
+        whole: Pixels = found[_within(part, box)]
+        return whole
+    sums, weights = np.zeros(_size(part), np.float32), np.zeros(_size(part), np.float32)
+    for box, found in near:
+        shared = _shared(part, box)
+        weight = _weights(shared, box, shape, fade)
+        inside = _within(shared, part)
+        weights[inside] += weight
+        sums[inside] += weight * found[_within(shared, box)]
+    blended: Pixels = np.rint(sums / weights).astype(np.uint8)
+    return blended
+
+
+def _weights(part: Box, box: Box, shape: tuple[int, ...], fade: int) -> Weights:
+    """A window's weights in a part of it: raised cosines from its border on."""
+    down, across = (
+        (1 - np.cos(np.pi * np.minimum(_depths(inside, side, size) / fade, 1))) / 2
+        for inside, side, size in zip(part, box, shape, strict=True)
     )
+    return np.asarray(down[:, None] * across, np.float32)
 
 
-def _starts(total: int, length: int, context: int) -> list[int]:
-    """Where windows of a length begin that cover a total, evenly and with enough overlap."""
-    if length >= total:
-        return [0]
-    overlap = min(max(ceil(length * _OVERLAP), context), length // 2)
-    count = 1 + ceil((total - length) / (length - overlap))
-    return [round(i * (total - length) / (count - 1)) for i in range(count)]
-
-
-def _fades(starts: list[int], length: int) -> Weights:
-    """Each window's weights along one side `[n,length]`: raised cosines that sum to 1."""
-    fades = np.ones((len(starts), length))
-    for i, (here, there) in enumerate(pairwise(starts)):
-        shared = here + length - there
-        rise = (1 - np.cos(np.pi * (np.arange(shared) + 0.5) / shared)) / 2
-        fades[i, length - shared :] *= rise[::-1]
-        fades[i + 1, :shared] *= rise
-    # Where three windows meet, as where two do, each gets its share.
-    total = np.zeros(starts[-1] + length)
-    for start, fade in zip(starts, fades, strict=True):
-        total[start : start + length] += fade
-    shares = [
-        fade / total[start : start + length] for start, fade in zip(starts, fades, strict=True)
-    ]
-    return np.array(shares, np.float32)
+def _depths(part: slice, side: slice, size: int) -> NDArray[np.float64]:
+    """How far the middles of pixels are from where a side ends though the picture goes on."""
+    at = np.arange(part.start, part.stop) + 0.5
+    before = at - side.start if side.start else np.full(len(at), np.inf)
+    behind = side.stop - at if side.stop < size else np.full(len(at), np.inf)
+    depths: NDArray[np.float64] = np.minimum(before, behind)
+    return depths
 
 
 def _with_both_sides(trimap: Pixels, box: Box, there: dict[int, int]) -> Box:
@@ -171,7 +163,8 @@ def _with_both_sides(trimap: Pixels, box: Box, there: dict[int, int]) -> Box:
     reach = 0
     around = box
     while _lacks_a_side(trimap[around], there):
-        reach = max(2 * reach, (box[0].stop - box[0].start) // 2, 1)
+        # In small steps, as what is worked grows twice as fast.
+        reach = max(reach + reach // 2, min(_size(box)) // 8, reach + 1)
         around = _grown(box, reach, trimap.shape)
     return around
 
@@ -183,13 +176,14 @@ def _lacks_a_side(part: Pixels, there: dict[int, int]) -> bool:
 
 def _seen(
     picture: Pixels, trimap: Pixels, box: Box, around: Box, cut: Cut, most_pixels: int
-) -> Weights:
+) -> Pixels:
     """Alpha of a window, as the network finds it with what is around."""
     rows, columns = _within(box, around)
     photo, bands = picture[around], trimap[around]
     scale = sqrt(most_pixels / bands.size)
     if scale >= 1:
-        return cut(photo, bands)[rows, columns].astype(np.float32)
+        seen: Pixels = cut(photo, bands)[rows, columns]
+        return seen
     size = (max(1, int(bands.shape[0] * scale)), max(1, int(bands.shape[1] * scale)))
     averages, _ = known_scaled_down(photo, np.zeros(bands.shape, bool), size)
     small = np.full(size, UNKNOWN, np.uint8)
@@ -197,20 +191,21 @@ def _seen(
         share = plane_scaled_down((bands == value).astype(np.uint8), size)
         small[share > 1 / 2] = value  # all of it would lose what is known in thin strips
     alpha = cut(np.rint(averages).astype(np.uint8), small).astype(np.float32)
-    return scaled_up(alpha, bands.shape, rows, columns).clip(0, 255)
-
-
-def _around(region: NDArray[np.bool_], context: int) -> Box:
-    """The rows and columns over which a region reaches, and some context."""
-    rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
-    box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-    return _grown(box, context, region.shape)
+    scaled = scaled_up(alpha, bands.shape, rows, columns)
+    return np.rint(scaled).clip(0, 255).astype(np.uint8)
 
 
 def _grown(box: Box, by: int, shape: tuple[int, ...]) -> Box:
     rows, columns = (
         slice(max(0, side.start - by), min(size, side.stop + by))
         for side, size in zip(box, shape, strict=True)
+    )
+    return rows, columns
+
+
+def _shared(one: Box, other: Box) -> Box:
+    rows, columns = (
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
     )
     return rows, columns
 
@@ -222,6 +217,16 @@ def _within(box: Box, part: Box) -> Box:
         for side, within in zip(box, part, strict=True)
     )
     return rows, columns
+
+
+def _size(box: Box) -> tuple[int, int]:
+    rows, columns = box
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
+def _area(box: Box) -> int:
+    height, width = _size(box)
+    return height * width
 
 
 def _whole(shape: tuple[int, ...]) -> Box:
