@@ -1,5 +1,8 @@
 """The worker process: gets jobs at its standard input, does them, reports on standard output.
 
+Each job has a thread of its own, in which its files are decoded and encoded; the main thread runs
+the networks for all of them.
+
 It may die at any time, and it ends itself when the supervisor does. It decodes strangers' files, so
 it gives up its rights before it imports what decodes (see `confinement`). It is given open files
 and knows of no folder.
@@ -22,9 +25,10 @@ from daemon.artifact import ArtifactError
 from daemon.reasons import Trouble, world_trouble
 from daemon.worker import channel, limits
 from daemon.worker.confinement import Confinement, ConfinementError, confine
-from daemon.worker.protocol import Done, Job, Orders, Problem, line
+from daemon.worker.protocol import Done, Hello, Job, Orders, Problem, line
 
 if TYPE_CHECKING:
+    from daemon.worker.batching import Turn
     from daemon.worker.retouching import Worker
 
 _Received = tuple[Orders | Job, list[int]]
@@ -37,12 +41,14 @@ _START_CUDA: Final = "import ctypes; ctypes.CDLL('libcuda.so.1').cuInit(0)"
 _LOOK_MS: Final = 100
 
 
-def _answer(worker: "Worker", job: Job, descriptors: Sequence[int]) -> Done | Problem:
+def _answer(
+    worker: "Worker", job: Job, descriptors: Sequence[int], network: "Turn"
+) -> Done | Problem:
     from daemon.worker.retouching import opened
 
     try:
         with opened(job, descriptors) as files:
-            return worker.do(job, files)
+            return worker.do(job, files, network)
     except Trouble as met:
         trouble = met
     except MemoryError:
@@ -110,17 +116,53 @@ def _work(
     from daemon.worker.retouching import Worker
 
     worker = Worker(orders, confinement)
-    out.write(line(worker.hello()))
+    voice = Voice(out)
+    voice.say(worker.hello())
+    threading.Thread(target=_begin_jobs, args=(worker, received, voice), daemon=True).start()
+    try:
+        worker.run_networks()
+    except RuntimeError as error:
+        if not is_poisoned(error):
+            raise
+        print(f"retouchd worker: the device is lost: {error}", file=sys.stderr)  # noqa: T201
+        return 70
+
+
+class Voice:
+    """Says one message after the other, whoever speaks."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._lock = threading.Lock()
+
+    def say(self, message: Hello | Done | Problem) -> None:
+        """Returns when it is in the pipe."""
+        with self._lock:
+            self._out.write(line(message))
+
+
+def _begin_jobs(
+    worker: "Worker", received: "queue.SimpleQueue[_Received]", voice: Voice
+) -> NoReturn:
     while True:
-        message, descriptors = received.get()
-        if isinstance(message, Job):
-            try:
-                out.write(line(_answer(worker, message, descriptors)))
-            except RuntimeError as error:
-                if not is_poisoned(error):
-                    raise
-                print(f"retouchd worker: the device is lost: {error}", file=sys.stderr)  # noqa: T201
-                return 70
+        job, descriptors = received.get()
+        if isinstance(job, Job):
+            # Taken here, so that the jobs' turns are in the order in which they came.
+            at_work = (worker, job, descriptors, worker.turn(job), voice)
+            threading.Thread(target=_do, args=at_work, daemon=True).start()
+
+
+def _do(
+    worker: "Worker", job: Job, descriptors: Sequence[int], network: "Turn", voice: Voice
+) -> None:
+    voice.say(_answer(worker, job, descriptors, network))
+
+
+def _end_all(what: threading.ExceptHookArgs) -> NoReturn:
+    """What must not happen in a thread ends the process, as it does in the main one."""
+    threading.__excepthook__(what)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def main() -> int:
@@ -129,6 +171,7 @@ def main() -> int:
     # supervisor's to hear: it lets the job in hand come to its end.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    threading.excepthook = _end_all
     out = _claim_stdout()
     ear = socket.socket(fileno=0)
     first = channel.receive(ear)
@@ -153,4 +196,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)  # jobs that are being decoded end with it

@@ -1,4 +1,4 @@
-"""The work itself: one job after the other, from the files of a pair to the files of its result.
+"""The work itself: from the files of a pair to the files of its result.
 
 Importing this brings in all that decodes and computes, so a worker confines itself before.
 """
@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from daemon.reasons import Trouble
 from daemon.worker import companions, limits, pictures, trimaps
+from daemon.worker.batching import Turn, Turns
 from daemon.worker.companions import Companion, Subject
 from daemon.worker.confinement import Confinement
+from daemon.worker.elbowroom import LARGE_FROM, Elbowroom
 from daemon.worker.foreground import compile_it, estimate_foreground
 from daemon.worker.inference import Network, all_devices, set_threads
 from daemon.worker.pictures import Picture
@@ -52,7 +54,7 @@ def opened(job: Job, descriptors: Sequence[int]) -> Iterator[Files]:
 
 
 class Worker:
-    """Does jobs, one after the other, with the networks of its orders."""
+    """Does jobs with the networks of its orders: several at once, each in a thread of its own."""
 
     def __init__(self, orders: Orders, confinement: Confinement) -> None:
         """Load the networks. Raises `ArtifactError`."""
@@ -67,17 +69,71 @@ class Worker:
         }
         if "matting" in self.networks:
             compile_it()
+        self._turns = Turns(orders.window_memory_bytes)
+        self._elbowroom = Elbowroom()
 
-    def do(self, job: Job, files: Files) -> Done:
-        """Do one job; its outputs are written when this returns. Raises `Trouble`, `OSError`."""
-        seconds: dict[str, float] = {}
-        network = self.networks[job.task]
-        with _timed(seconds, "read"):
-            data = self._read(files.picture, "picture")
-            picture = pictures.read_picture(data, self._orders.max_pixels)
-            del data
-            companion = self._companion(job, files, picture)
-        network.require_size(*picture.size)
+    def run_networks(self) -> NoReturn:
+        """Run for ever what the jobs want run; see `Turns.serve`. For one thread, the main one."""
+        self._turns.serve()
+
+    def turn(self, job: Job) -> Turn:
+        """The network of a job, which gets it before all jobs that come later."""
+        return self._turns.at(self.networks[job.task])
+
+    def do(self, job: Job, files: Files, network: Turn) -> Done:
+        """Do one job; its outputs are written when this returns. Raises `Trouble`, `OSError`.
+
+        Some other thread has to run the networks meanwhile.
+        """
+        seconds = {"wait": 0.0}
+        with contextlib.ExitStack() as room:
+            picture, companion = self._pair(job, files, seconds, room)
+            network.require_size(*picture.size)
+            done = self._retouched(job, files, network, picture, companion, seconds)
+        seconds["wait"] = round(seconds["wait"] + network.waited_s, 4)
+        seconds["network"] = round(max(0.0, seconds["network"] - network.waited_s), 4)
+        return done.model_copy(update={"seconds": seconds})
+
+    def _pair(
+        self, job: Job, files: Files, seconds: dict[str, float], room: contextlib.ExitStack
+    ) -> tuple[Picture, Companion | Subject]:
+        """The decoded files, and in `room` what is to be left when they are needed no more."""
+        limits = (min(LARGE_FROM, self._orders.max_pixels), self._orders.max_pixels)
+        for limit in limits:
+            with contextlib.ExitStack() as entered:
+                with _timed(seconds, "wait"):
+                    entered.enter_context(self._elbowroom.taken(alone=limit > LARGE_FROM))
+                try:
+                    with _timed(seconds, "read"):
+                        pair = self._read_pair(job, files, limit)
+                except Trouble as trouble:
+                    if trouble.reason.key != "too_many_pixels" or limit == limits[-1]:
+                        raise
+                else:
+                    room.push(entered.pop_all())
+                    return pair
+        raise AssertionError("the last limit returns or raises")
+
+    def _read_pair(
+        self, job: Job, files: Files, max_pixels: int
+    ) -> tuple[Picture, Companion | Subject]:
+        picture = pictures.read_picture(self._read(files.picture, "picture"), max_pixels)
+        data = self._read(files.companion, job.role)
+        if job.role == "trimap":
+            return picture, companions.read_trimap(data, picture, max_pixels)
+        if job.task == "inpaint":
+            return picture, companions.read_mask(data, picture, max_pixels)
+        return picture, companions.read_subject(data, picture, max_pixels)
+
+    def _retouched(
+        self,
+        job: Job,
+        files: Files,
+        network: Turn,
+        picture: Picture,
+        companion: Companion | Subject,
+        seconds: dict[str, float],
+    ) -> Done:
         outputs = []
         if isinstance(companion, Subject):
             assert job.trimap_band_percent is not None  # noqa: S101 - the message's own promise
@@ -138,21 +194,13 @@ class Worker:
             },
         )
 
-    def _companion(self, job: Job, files: Files, picture: Picture) -> Companion | Subject:
-        data = self._read(files.companion, job.role)
-        limit = self._orders.max_pixels
-        if job.role == "trimap":
-            return companions.read_trimap(data, picture, limit)
-        if job.task == "inpaint":
-            return companions.read_mask(data, picture, limit)
-        return companions.read_subject(data, picture, limit)
-
     def _read(self, file: BinaryIO, role: str) -> bytes:
         """A file's content; one that is too large is refused before it takes any memory."""
         size = os.fstat(file.fileno()).st_size
         if size > self._orders.max_file_bytes:
             limit = self._orders.max_file_bytes
             raise Trouble("too_many_bytes", role=role, bytes=size, max_bytes=limit)
+        file.seek(0)  # it may be read again, with more room
         return file.read(size)
 
 
@@ -160,4 +208,4 @@ class Worker:
 def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
-    seconds[step] = round(time.perf_counter() - start, 4)
+    seconds[step] = round(seconds.get(step, 0.0) + time.perf_counter() - start, 4)

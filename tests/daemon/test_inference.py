@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 import warnings
 import zipfile
 from pathlib import Path
@@ -138,6 +139,40 @@ def test_batch_is_what_each_picture_gives_alone(inpaint_model: Path) -> None:
     assert results.flags["C_CONTIGUOUS"]
     for picture, mask, result in zip(pictures, masks, results, strict=True):
         assert np.array_equal(result, network.run(picture, mask))
+
+
+# -- Speed -----------------------------------------------------------------------------------------
+
+
+def test_first_call_has_the_plan_that_all_sizes_have(
+    inpaint_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What makes a new size slow is a plan that is still being made: profiled, then compiled."""
+    torch.jit.set_fusion_strategy([("STATIC", 2), ("DYNAMIC", 10)])  # torch's own choice
+    monkeypatch.setattr(Network, "_try", lambda _: None)
+    network = Network(inpaint_model, "inpaint", "cpu")
+    plans = []
+    for side in (30, 31, 31, 50):
+        call = threading.Thread(  # settings of a thread would not do: jobs come in any
+            target=network.run,
+            args=(np.zeros((side, side + 8, 3), np.uint8), np.zeros((side, side + 8), np.uint8)),
+        )
+        call.start()
+        call.join()
+        state = network._module.get_debug_state()  # fails while it is profiled
+        plans.append([str(plan.graph) for plan in state.execution_plans.values()])
+    assert [len(each) for each in plans] == [1, 1, 1, 1]
+    assert plans[0] == plans[1] == plans[2] == plans[3]
+    assert "prim::profile" not in plans[0][0]
+    assert "prim::TypeCheck" not in plans[0][0]
+
+
+def test_picture_goes_its_way_where_no_memory_can_be_locked() -> None:
+    """Without a GPU none can; what is copied for one must be right all the same."""
+    plane = PICTURE[None].transpose(0, 3, 1, 2)
+    tensor = inference._page_locked(plane)
+    assert tensor.is_contiguous()
+    assert np.array_equal(tensor.numpy(), plane)
 
 
 # -- Loading ---------------------------------------------------------------------------------------

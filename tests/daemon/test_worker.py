@@ -214,7 +214,7 @@ def test_mask_job_leaves_the_retouched_picture_in_out(shared: WorkerProcess) -> 
     assert [(o.held, o.suffix) for o in done.outputs] == [("result", ".png")]
     expected = np.where(HOLE[..., None] > 0, 255 - PHOTO, PHOTO)
     assert np.array_equal(shared.result("result"), expected)
-    assert set(done.seconds) == {"read", "network", "write"}
+    assert set(done.seconds) == {"wait", "read", "network", "write"}
     assert (done.picture.width, done.companion.mode) == (samples.WIDTH, "L")
 
 
@@ -362,15 +362,28 @@ def test_no_job_leaves_a_file_open(shared: WorkerProcess) -> None:
     assert len(list(open_files.iterdir())) == before
 
 
-def test_worker_does_jobs_in_the_order_given(shared: WorkerProcess) -> None:
-    for job in ("first", "second", "third"):
-        shared.begin(png(PHOTO), png(HOLE), job=job)
-    heard = [shared.hear() for _ in range(3)]
-    assert [message.job for message in heard if isinstance(message, Done)] == [
-        "first",
-        "second",
-        "third",
-    ]
+def test_worker_does_several_jobs_at_once_each_with_its_own_files(shared: WorkerProcess) -> None:
+    jobs = [f"job {number}" for number in range(8)]
+    photos = [np.roll(PHOTO, number, axis=1) for number in range(8)]
+    for job, photo in zip(jobs, photos, strict=True):
+        shared.begin(png(photo), png(HOLE), job=job)
+    heard = [shared.hear() for _ in jobs]
+    assert sorted(message.job or "" for message in heard if isinstance(message, Done)) == jobs
+    for job, photo in zip(jobs, photos, strict=True):
+        expected = np.where(HOLE[..., None] > 0, 255 - photo, photo)
+        assert np.array_equal(shared.result("result", job), expected)
+
+
+def test_job_that_is_refused_keeps_none_of_those_beside_it(shared: WorkerProcess) -> None:
+    shared.begin(b"no picture", png(HOLE), job="bad")
+    shared.begin(png(PHOTO), png(HOLE), job="good")
+    heard = {
+        message.job: message
+        for message in (shared.hear(), shared.hear())
+        if hasattr(message, "job")
+    }
+    assert isinstance(heard["bad"], Problem)
+    assert isinstance(heard["good"], Done)
 
 
 # -- Start and end ---------------------------------------------------------------------------------
