@@ -42,6 +42,10 @@ OutputFormat = Literal["png", "tiff", "webp", "jpeg", "same"]
 _DEVICE: Final = re.compile(r"auto|cpu|cuda(:\d+)?(,cuda:\d+)*", re.ASCII)
 # The kernel's ids are 32 bits, and the last one means "leave it".
 _MOST_ID: Final = 2**32 - 2
+# One that is read, one that the network works on, one that is written. A GPU is faster than all of
+# that, and is kept busy by as many as may share a batch.
+_CPU_JOBS: Final = 3
+_GPU_JOBS: Final = 16
 
 
 class SettingsError(Exception):
@@ -170,6 +174,13 @@ class Settings(BaseSettings):
         description="Format of retouched pictures; jpeg is not exact outside the mask.",
     )
     jpeg_quality: int = Field(default=95, ge=1, le=100, description="Quality of JPEG results.")
+    png_compression: int = Field(
+        default=3,
+        ge=0,
+        le=9,
+        description="How hard PNG results are compressed, from 0 (not at all) to 9. Less is faster "
+        "and makes larger files.",
+    )
     max_pixels: int = Field(
         default=200_000_000, ge=1, description="Most pixels a picture may have to be opened at all."
     )
@@ -187,6 +198,14 @@ class Settings(BaseSettings):
     group: str | None = Field(default=None, description="Group of results, name or id.")
 
     job_timeout_s: float = Field(default=600, gt=0, description="Seconds one job may take.")
+    jobs_at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Jobs that a worker has in hand at once, so that one is read and another "
+        "written while the network works on a third. 3 on a CPU and 16 on a GPU unless set; 1 "
+        "where max_attempts is 1, since what ends its worker costs the pictures beside it a try.",
+    )
     max_attempts: int = Field(
         default=3, ge=1, le=100, description="Tries before a job goes to failed."
     )
@@ -355,6 +374,12 @@ class Settings(BaseSettings):
     def window_memory_bytes(self) -> int | None:
         """Most memory for what a network works at once; None leaves it to the device."""
         return None if self.window_memory_gb is None else int(self.window_memory_gb * 1e9)
+
+    def jobs_at_once_on(self, device: str) -> int:
+        """How many jobs a worker may have in hand on a device, by torch's name."""
+        if self.max_attempts == 1:
+            return 1
+        return self.jobs_at_once or (_CPU_JOBS if device == "cpu" else _GPU_JOBS)
 
     def models(self) -> dict[Literal["inpaint", "matting"], Path]:
         """The configured artifacts by task."""

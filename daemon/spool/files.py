@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ _UNFINISHED_MODE: Final = 0o700
 _CHUNK_BYTES: Final = 1 << 20
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+# Where several jobs are published at once: nobody uses a new folder before it is on the disk.
+_making = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,11 @@ def make_folders(folder: Place, ownership: Ownership) -> Place:
 
     Raises `NotADirectoryError` where a file, or a link, has a folder's name.
     """
+    with _making:
+        return _made_folders(folder, ownership)
+
+
+def _made_folders(folder: Place, ownership: Ownership) -> Place:
     above = Place(folder.root)
     for part in filter(None, folder.path.split("/")):
         place = above / part

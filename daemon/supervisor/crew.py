@@ -1,6 +1,6 @@
 """The workers: one process a device, started, watched, killed when late, replaced when dead.
 
-Promises: it is always known which job a worker held when it died; and while one is being replaced,
+Promises: it is always known which jobs a worker held when it died; and while one is being replaced,
 by a reload or because its job takes too long, the one before works on (see `spares`).
 """
 
@@ -95,20 +95,32 @@ class Crew:
         """Whether new workers are on their way in."""
         return any(w.stage is Stage.COMING and not w.is_killed for w in self.workers)
 
-    def hand_out(self, worker: Worker, job: Job, descriptors: Sequence[int]) -> None:
-        """Give an idle worker a job and its files: picture, companion, outputs as the job has them.
+    def room(self) -> int:
+        """How many more jobs all workers may be given now."""
+        with_room = [worker for worker in self.workers if worker.has_room]
+        return sum(worker.most_jobs - len(worker.jobs) for worker in with_room)
 
-        The caller closes the descriptors. A worker that is just dying takes the job along: see
-        `Death`. Raises `OSError` where the machine lacks what handing over takes; the worker is
-        idle then, and knows nothing of the job.
+    def freest(self) -> Worker | None:
+        """The worker with the fewest jobs in hand, where one has room for another."""
+        with_room = [worker for worker in self.workers if worker.has_room]
+        return min(with_room, key=lambda worker: len(worker.jobs), default=None)
+
+    def hand_out(
+        self, worker: Worker, job: Job, descriptors: Sequence[int], *, alone: bool = False
+    ) -> None:
+        """Give a worker that has room a job and its files: picture, companion, outputs as it has.
+
+        It gets no other beside one that is to be done `alone`. The caller closes the descriptors. A
+        worker that is just dying takes the job along: see `Death`. Raises `OSError` where the
+        machine lacks what handing over takes; the worker knows nothing of the job then.
         """
-        worker.give(job, descriptors, self._clock() + self._settings.job_timeout_s)
+        worker.give(job, descriptors, self._next_deadline(), alone=alone)
 
     def listen(self, worker: Worker) -> list[Done | Problem | Death]:
         """What a worker has to say of a job; call it when its pipe is readable."""
         lines = worker.read()
         if lines is None:
-            return [self._bury(worker)]
+            return [*self._bury(worker)]
         heard: list[Done | Problem | Death] = []
         for message in worker.believed(lines, self._settings.models().keys()):
             match message:
@@ -182,8 +194,11 @@ class Crew:
         if len(serving) > max(1, self._wanted.count(new.device)):
             next(worker for worker in serving if worker is not new).retire(self._clock())
 
+    def _next_deadline(self) -> float:
+        return self._clock() + self._settings.job_timeout_s
+
     def _note_end(self, worker: Worker, message: Done | Problem) -> None:
-        worker.take_back()
+        worker.take_back(str(message.job), self._next_deadline())
         # What is left of its memory would be too little for the next picture.
         is_short = isinstance(message, Problem) and message.reason == "out_of_memory"
         if is_short or worker.stage is Stage.LEAVING:
@@ -206,6 +221,7 @@ class Crew:
         if self._wanted == ["auto"] and len(hello.devices) > 1:
             self._wanted = list(hello.devices)
         worker.device = hello.device if "auto" not in self._wanted else worker.device
+        worker.most_jobs = self._settings.jobs_at_once_on(hello.device)
         log.info(
             Event.WORKER_STARTED,
             pid=worker.process.pid,
@@ -236,7 +252,7 @@ class Crew:
         self._next_start = self._clock() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
-    def _bury(self, worker: Worker) -> Death:
+    def _bury(self, worker: Worker) -> list[Death]:
         how = worker.end()
         log.log(
             _level_of(worker),
@@ -244,7 +260,7 @@ class Crew:
             pid=worker.process.pid,
             device=worker.device,
             how=how,
-            job=worker.job,
+            jobs=list(worker.jobs),
             why=worker.refusal,
         )
         self.workers.remove(worker)
@@ -252,13 +268,28 @@ class Crew:
             log.error(Event.RELOAD_REFUSED, why=worker.refusal or how)
         elif worker.hello is None and worker.stage is Stage.SERVING:
             self._fall_back(worker.refusal or how)
-        return Death(worker.job, how, worker.is_late)
+        return _deaths(worker, how)
+
+
+def _deaths(worker: Worker, how: str) -> list[Death]:
+    """What the end of a worker is to each of its jobs, or to none.
+
+    Of one that was late it is the oldest's doing; those beside it come first, and the last of them
+    first of all, so that who puts each at the head of the queue leaves their order as it was.
+    """
+    if not worker.jobs:
+        return [Death(None, how, worker.is_late)]
+    if not worker.is_late:
+        return [Death(job, how, was_late=False) for job in worker.jobs]
+    late, *beside = worker.jobs
+    excused = [Death(job, how, was_late=False, is_blamed=False) for job in reversed(beside)]
+    return [*excused, Death(late, how, was_late=True)]
 
 
 def _level_of(worker: Worker) -> int:
     """How much the end of a worker matters, as logging counts."""
-    if worker.job is None and worker.stage is Stage.LEAVING:
+    if not worker.jobs and worker.stage is Stage.LEAVING:
         return logging.WARNING if worker.is_late else logging.INFO
-    if worker.job is None and worker.stage is Stage.SPARE:
+    if not worker.jobs and worker.stage is Stage.SPARE:
         return logging.INFO
-    return logging.ERROR if worker.job or worker.hello is None else logging.WARNING
+    return logging.ERROR if worker.jobs or worker.hello is None else logging.WARNING

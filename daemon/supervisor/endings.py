@@ -3,7 +3,11 @@
 Trusts the crew to let through only answers to the job that a worker holds, and only complete ones.
 """
 
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -12,6 +16,7 @@ from daemon.reasons import REASONS, Kind, Report
 from daemon.settings import Settings
 from daemon.spool import jobs
 from daemon.spool.record import Record, State
+from daemon.spool.together import all_together
 from daemon.supervisor.attempts import Attempts
 from daemon.supervisor.joblog import job_log
 from daemon.supervisor.member import Death, Worker
@@ -32,6 +37,23 @@ class Endings:
     attempts: Attempts
     troubles: Troubles
     count: Count
+    _delivered: "dict[str, Future[Record | None]]" = field(default_factory=dict)
+
+    def deliver(self, worker: Worker, everything: Sequence[Done | Problem | Death]) -> None:
+        """Publish at once what several jobs have made; `answer` has then only to tell of each."""
+        running, hello = self.attempts.running, worker.hello
+        made = [each for each in everything if isinstance(each, Done) and each.job in running]
+        if hello is None or len(made) < 2:
+            return
+        steps = [
+            (
+                _wanted_name(running[done.job]),
+                partial(self._deliver, running[done.job], done, hello),
+            )
+            for done in made
+        ]
+        names = [done.job for done in made]
+        self._delivered.update(zip(names, all_together(steps), strict=True))
 
     def answer(self, worker: Worker, heard: Done | Problem | Death) -> bool:
         """End the job that this is about; where it is about none that runs, nothing happens.
@@ -49,6 +71,9 @@ class Endings:
                     return self._publish(record, heard, worker.hello)
             case Problem(reason=reason, facts=facts):
                 self._take_problem(record, Report(reason, facts))
+            case Death(is_blamed=False):
+                with self.attempts.forgiven_if_it_fails(record.job):
+                    self.troubles.excuse(record)
             case Death():
                 self.troubles.handle(record, self._report_of(heard))
         return False
@@ -62,13 +87,12 @@ class Endings:
             self.troubles.handle(record, report)
 
     def _publish(self, record: Record, done: Done, hello: Hello) -> bool:
-        spool = self.workplace.spool
-        if not jobs.inputs_unchanged(spool, record):
+        delivered = self._delivered.pop(record.job, None)
+        ended = delivered.result() if delivered else self._deliver(record, done, hello)
+        if ended is None:
             log.info(Event.PAIR_GIVEN_BACK, picture=record.picture.path, reason="not_quiet")
-            jobs.give_back(spool, record)
             return False
-        outputs = [(produced.held, produced.suffix) for produced in done.outputs]
-        record = jobs.publish_result(spool, record, outputs, job_log(record, done, hello))
+        record = ended
         if record.state is State.WORK:
             # What it says it made was not there, or a crash destroyed it.
             self.troubles.handle(record, Report("worker_died", {"detail": "its result was lost"}))
@@ -78,6 +102,15 @@ class Endings:
             return False
         self._report_success(record, done)
         return True
+
+    def _deliver(self, record: Record, done: Done, hello: Hello) -> Record | None:
+        """The record of a job as it ended; None where the pair has changed and was given back."""
+        spool = self.workplace.spool
+        if not jobs.inputs_unchanged(spool, record):
+            jobs.give_back(spool, record)
+            return None
+        outputs = [(produced.held, produced.suffix) for produced in done.outputs]
+        return jobs.publish_result(spool, record, outputs, job_log(record, done, hello))
 
     def _report_success(self, record: Record, done: Done) -> None:
         self.count.add_done()
@@ -97,3 +130,9 @@ class Endings:
         if death.was_late:
             return Report("timed_out", {"seconds": self.settings.job_timeout_s})
         return Report("worker_died", {"detail": death.detail})
+
+
+def _wanted_name(record: Record) -> str:
+    """What the names of a job's results begin with, however a file system spells it."""
+    path, tail = record.picture.path, record.picture.tail
+    return unicodedata.normalize("NFC", path[: len(path) - len(tail)]).casefold()

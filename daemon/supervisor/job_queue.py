@@ -3,15 +3,18 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from daemon.events import Event
 from daemon.intake.pairing import Pair
 from daemon.places import Place
+from daemon.reasons import Trouble
 from daemon.settings import Settings
 from daemon.spool import files, jobs
 from daemon.spool.record import Record
+from daemon.spool.together import all_together
 from daemon.supervisor.inbox import Inbox
 from daemon.supervisor.leftovers import Leftovers
 from daemon.supervisor.workplace import Workplace
@@ -64,6 +67,31 @@ class JobQueue:
         """Queue a job that was tried: after the pairs that are ready by now."""
         self._queue.append(_Queued(record, self._clock()))
 
+    def claim_ahead(self, count: int) -> None:
+        """Claim up to so many ready pairs at once, where none wait that are claimed already.
+
+        Raises `OSError` or a `WORLD` trouble where one can't be claimed; the others are queued.
+        """
+        if self._queue or count < 2:
+            return
+        pairs: list[tuple[float, Pair]] = []
+        while len(pairs) < count and (since := self._inbox.ready_since()) is not None:
+            pair = self._inbox.take()
+            if pair is not None:
+                pairs.append((since, pair))
+        steps = [(pair.picture.path, partial(self._claimed, pair)) for _, pair in pairs]
+        met: OSError | Trouble | None = None
+        for (since, pair), claimed in zip(pairs, all_together(steps), strict=True):
+            try:
+                record = self._noted(pair, claimed.result)
+            except (OSError, Trouble) as error:
+                met = met or error
+            else:
+                if record is not None:
+                    self._queue.append(_Queued(record, since))
+        if met is not None:
+            raise met
+
     def next_record(self) -> Record | None:
         """The job or the pair that has waited for longest, claimed.
 
@@ -73,7 +101,7 @@ class JobQueue:
             pair = self._inbox.take()
             if pair is None:
                 break
-            record = self._claim(pair)
+            record = self._noted(pair, partial(self._claimed, pair))
             if record is not None:
                 return record
         return self._queue.popleft().record if self._queue else None
@@ -82,12 +110,14 @@ class JobQueue:
         ready = self._inbox.ready_since()
         return bool(self._queue) and (ready is None or self._queue[0].since <= ready)
 
-    def _claim(self, pair: Pair) -> Record | None:
-        """None where the pair has changed, or waits for a reason of its own."""
+    def _claimed(self, pair: Pair) -> Record | None:
+        band = self._settings.trimap_band_percent
+        return jobs.claim_pair(self._workplace.spool, pair, band)
+
+    def _noted(self, pair: Pair, claimed: Callable[[], Record | None]) -> Record | None:
+        """What came of a claim. None where the pair has changed, or waits for its own reason."""
         try:
-            record = jobs.claim_pair(
-                self._workplace.spool, pair, self._settings.trimap_band_percent
-            )
+            record = claimed()
         except OSError as error:
             if not self._inbox.set_aside(pair, error, others_go=self._can_claim()):
                 self._inbox.put_back(pair)

@@ -29,7 +29,7 @@ from daemon.supervisor.hold import FIRST_HOLD_S, Hold
 from daemon.supervisor.inbox import Inbox
 from daemon.supervisor.job_queue import JobQueue
 from daemon.supervisor.leftovers import Leftovers
-from daemon.supervisor.member import Death, Worker
+from daemon.supervisor.member import Worker
 from daemon.supervisor.reload import Reload
 from daemon.supervisor.systemd import READY, STOPPING, Heart, StatusLine, notify
 from daemon.supervisor.tally import Count, Summary, Tally
@@ -221,7 +221,7 @@ class Supervisor:
             self._attempts.forget_forgiven()
 
     def _work_on(self) -> None:
-        """Give every idle worker a job; the world's troubles hold the queue.
+        """Give the workers all jobs that they have room for; the world's troubles hold the queue.
 
         A queue that holds is tried with one job, which ends the hold when it finishes.
         """
@@ -230,12 +230,18 @@ class Supervisor:
                 self._hold.postpone()
             if self._hold.is_on or self.clock() >= self._leftovers.due:
                 self._settle()
-            for worker in self._crew.workers:
-                record = self._queue.next_record() if worker.is_idle else None
-                if record is not None:
-                    self._hand_out(worker, record)
-                    if self._hold.is_on:
-                        return
+            if not self._hold.is_on:
+                self._queue.claim_ahead(self._crew.room())
+            while (worker := self._crew.freest()) and (record := self._queue.next_record()):
+                # One that has been tried gets its worker for itself: if that dies again, it is
+                # known of which job.
+                is_in_company = bool(worker.jobs)
+                if is_in_company and (record.attempts or self._hold.is_on):
+                    self._queue.put_back(record)
+                    break
+                self._hand_out(worker, record)
+                if self._hold.is_on:
+                    return
             if not self._attempts.running and not self._leftovers.is_stuck_here:
                 self._release()
 
@@ -250,19 +256,21 @@ class Supervisor:
                 self._queue.put_back(record)
                 raise
             else:
-                self._send_out(worker, order, descriptors)
+                self._send_out(worker, order, descriptors, alone=record.attempts > 0)
 
-    def _send_out(self, worker: Worker, order: Job, descriptors: list[int]) -> None:
+    def _send_out(self, worker: Worker, order: Job, descriptors: list[int], *, alone: bool) -> None:
         try:
-            self._crew.hand_out(worker, order, descriptors)
+            self._crew.hand_out(worker, order, descriptors, alone=alone)
         except OSError as error:  # the worker knows nothing of it
             self._troubles.handle(self._attempts.end(order.job), Report.of(world_trouble(error)))
 
     def _listen(self, worker: Worker) -> None:
         out = worker.out
-        for heard in self._crew.listen(worker):
-            if isinstance(heard, Death):
-                self._selector.unregister(out)
+        everything = self._crew.listen(worker)
+        if worker not in self._crew.workers:
+            self._selector.unregister(out)
+        self._endings.deliver(worker, everything)
+        for heard in everything:
             self._inbox.mark_stale()
             with self._hold.when_in_trouble(), self._leftovers.sought_if_it_fails():
                 if self._endings.answer(worker, heard):

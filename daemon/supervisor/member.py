@@ -46,27 +46,34 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class Death:
-    """A worker ended: which job it held, how it ended, and whether it was killed for being late."""
+    """A worker ended with a job in hand, or with none: how, and whether for being late.
+
+    `is_blamed` is False for a job that was beside the one that was late, and so had no part in it.
+    """
 
     job: str | None
     detail: str
     was_late: bool
+    is_blamed: bool = True
 
 
 @dataclass
 class Worker:
     """One worker process and what it is doing.
 
-    `asked` names the outputs of its job; `is_guarded` says whether a spare has been started for
-    this job. `began` and `deadline` are moments by the crew's clock.
+    `jobs` are those that it has in hand, oldest first, each with the outputs that are asked of it:
+    at most `most_jobs`, or one that is to be done alone. `deadline` is when the oldest must be
+    done, whose time runs from when none was before it; `is_guarded` says whether a spare has been
+    started for it. `began` and `deadline` are moments by the crew's clock.
     """
 
     device: str
     process: subprocess.Popen[bytes]
     ear: socket.socket
     hello: Hello | None = None
-    job: str | None = None
-    asked: tuple[str, ...] = ()
+    jobs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    most_jobs: int = 1
+    is_alone: bool = False
     began: float = 0.0
     deadline: float = float("inf")
     is_late: bool = False
@@ -79,9 +86,15 @@ class Worker:
 
     @property
     def is_idle(self) -> bool:
-        """Ready for a job."""
-        is_free = self.hello is not None and self.job is None
-        return is_free and self.stage is Stage.SERVING and not self.is_killed
+        """Ready for a job, with none in hand."""
+        return self.has_room and not self.jobs
+
+    @property
+    def has_room(self) -> bool:
+        """Ready for a job, beside those that it has in hand."""
+        has_room = len(self.jobs) < self.most_jobs and not (self.jobs and self.is_alone)
+        is_ready = self.hello is not None and self.stage is Stage.SERVING and not self.is_killed
+        return is_ready and has_room
 
     @property
     def is_sound(self) -> bool:
@@ -108,29 +121,34 @@ class Worker:
         self.is_late = True
         self.kill()
 
-    def give(self, job: Job, descriptors: Sequence[int], deadline: float) -> None:
-        """Hand it a job and its files. One that is just dying takes the job along: see `Death`.
+    def give(self, job: Job, descriptors: Sequence[int], deadline: float, *, alone: bool) -> None:
+        """Hand it a job and its files, due then if it is the only one; `alone` keeps it so.
 
-        Raises `OSError` where it could not be told; it is as idle as before then.
+        One that is just dying takes the job along: see `Death`. Raises `OSError` where it could not
+        be told; it knows nothing of the job then.
         """
         tell(self.ear, job, descriptors)
-        self.job, self.asked, self.deadline = job.job, job.outputs, deadline
-        self.is_guarded = False
+        if not self.jobs:
+            self.deadline, self.is_guarded = deadline, False
+        self.jobs[job.job] = job.outputs
+        self.is_alone = alone
 
-    def take_back(self) -> None:
-        """It holds no job any more."""
-        self.job, self.asked = None, ()
-        self.is_guarded = False
-        if not self.is_killed:  # one that is to die has only so long for that: see `limit`
-            self.deadline = float("inf")
+    def take_back(self, job: str, deadline: float) -> None:
+        """It has done that job; if that was its oldest, the next one is due then."""
+        was_oldest = job == next(iter(self.jobs))
+        del self.jobs[job]
+        if was_oldest:
+            self.is_guarded = False
+        if was_oldest and not self.is_killed:  # one that is to die has only so long: see `limit`
+            self.deadline = deadline if self.jobs else float("inf")
 
     def retire(self, now: float) -> None:
         """Have it end itself, as soon as it holds no job. One that does not is killed: see `limit`.
 
-        Call it again when the job it held has ended.
+        Call it again when a job it held has ended.
         """
         self.stage = Stage.LEAVING
-        if self.job is None:
+        if not self.jobs:
             self.ear.close()  # at which a sound one ends
             self.deadline = min(self.deadline, now + LEAVING_S)
 
@@ -187,15 +205,15 @@ class Worker:
             case Problem(job=None):
                 return self.hello is None
             case Done(job=job):
-                return job == self.job and self._is_complete(message)
+                return job in self.jobs and self._is_complete(message)
             case _:
-                return message.job == self.job
+                return message.job in self.jobs
 
     def _is_complete(self, done: Done) -> bool:
         """Whether it has made what its job asks for, each once."""
         suffixes = {output.suffix for output in done.outputs}
         names = sorted(output.held for output in done.outputs)
-        return names == sorted(self.asked) and len(suffixes) == len(names)
+        return names == sorted(self.jobs[done.job]) and len(suffixes) == len(names)
 
     def _disbelieve(self) -> None:
         self.is_believed = False  # whatever it is now, it is no worker of ours

@@ -1,4 +1,4 @@
-"""When a second worker is started beside one whose job is about to take too long.
+"""When a second worker is started beside one whose oldest job is about to take too long.
 
 Promises: a pair that ends its worker by taking too long keeps the others waiting no longer than its
 time limit, wherever a worker starts in less than half of that; else for two starts at most. The
@@ -52,7 +52,7 @@ class Spares:
 
     def due(self, worker: Worker, workers: Sequence[Worker]) -> float:
         """When a spare is to be started for what this worker does now; once for each job."""
-        is_late_soon = worker.job is not None and worker.stage is Stage.SERVING
+        is_late_soon = worker.jobs and worker.stage is Stage.SERVING
         if not is_late_soon or worker.is_killed or worker.is_guarded:
             return float("inf")
         if any(is_on_its_way(w) and w.device == worker.device for w in workers):

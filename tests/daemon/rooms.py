@@ -9,6 +9,7 @@ from daemon.settings import load_settings
 from daemon.spool.layout import Spool
 from daemon.spool.record import Record, load
 from daemon.supervisor.attempts import Attempts
+from daemon.supervisor.endings import Endings
 from daemon.supervisor.inbox import Inbox
 from daemon.supervisor.job_queue import JobQueue
 from daemon.supervisor.leftovers import Leftovers
@@ -40,6 +41,9 @@ class Rooms:
         self.count = Count()
         self.troubles = Troubles(
             self.settings, self.workplace, self.inbox, self.queue, self.attempts, self.count
+        )
+        self.endings = Endings(
+            self.settings, self.workplace, self.attempts, self.troubles, self.count
         )
 
     def drop(self, *names: str) -> None:

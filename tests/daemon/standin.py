@@ -53,14 +53,28 @@ class StandInCrew:
     def due(self) -> float:
         return float("inf")
 
-    def hand_out(self, worker: Worker, job: Job, descriptors: Sequence[int]) -> None:
-        worker.job = job.job
+    def room(self) -> int:
+        return sum(worker.has_room for worker in self.workers)
+
+    def freest(self) -> Worker | None:
+        """The worker, when it is idle."""
+        return next((worker for worker in self.workers if worker.has_room), None)
+
+    def hand_out(
+        self,
+        worker: Worker,
+        job: Job,
+        descriptors: Sequence[int],
+        *,
+        alone: bool,  # noqa: ARG002 - it always is
+    ) -> None:
+        worker.jobs[job.job] = job.outputs
         self._reports.append(self._answer(job, descriptors))
         _write(self._in, b"!")
 
     def listen(self, worker: Worker) -> list[Done | Problem]:
         worker.out.read(1)
-        worker.job = None
+        worker.jobs.clear()
         return [self._reports.pop()]
 
     def dismiss(self, grace_s: float) -> None:  # noqa: ARG002 - it has ended already

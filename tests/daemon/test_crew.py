@@ -71,7 +71,7 @@ def possessed(crew: Crew, said: bytes, *, then: str = "time.sleep(600)") -> Work
     """A worker that an intruder holds: it says what he wants, through its own pipe."""
     program = f"import os, time; os.write(1, {said!r}); {then}"
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
-    worker = Worker("cpu", process, socket.socket(), hello=HELLO, job=JOB.job, asked=JOB.outputs)
+    worker = Worker("cpu", process, socket.socket(), hello=HELLO, jobs={JOB.job: JOB.outputs})
     crew.workers.append(worker)
     return worker
 
@@ -107,7 +107,7 @@ def test_a_worker_that_says_what_no_sound_one_would_is_ended_and_keeps_its_time_
     worker = possessed(crew, said)
     worker.deadline = 2000.0
     while not (heard := crew.listen(worker)):
-        assert (worker.job, worker.deadline) == ("the job", 2000.0)
+        assert (list(worker.jobs), worker.deadline) == (["the job"], 2000.0)
     assert heard == [Death("the job", "signal SIGKILL", was_late=False)]
 
 
@@ -127,7 +127,7 @@ def test_a_worker_that_says_a_line_without_end_is_ended(crew: Crew) -> None:
 def test_a_worker_that_makes_two_things_must_tell_them_apart(crew: Crew) -> None:
     made = (Produced(held="cutout", suffix=".png"), Produced(held="alpha", suffix=".png"))
     worker = possessed(crew, line(done(JOB).model_copy(update={"outputs": made})))
-    worker.asked = ("cutout", "alpha")
+    worker.jobs[JOB.job] = ("cutout", "alpha")
     assert crew.listen(worker) == []
     assert worker.process.wait(10) == -9
 
@@ -155,7 +155,7 @@ def test_a_worker_that_is_killed_while_it_says_that_it_is_done_gets_no_other_job
 
 def test_an_idle_worker_that_says_something_is_ended_and_gets_no_other_job(crew: Crew) -> None:
     worker = possessed(crew, b"nonsense\n")
-    worker.take_back()
+    worker.take_back(JOB.job, 0.0)
     assert worker.is_idle
     assert crew.listen(worker) == []
     assert not worker.is_idle

@@ -105,12 +105,12 @@ class Party:
         )
 
     def assert_the_good_are_done_right(self) -> None:
-        """Each is what it must be, at the first try."""
+        """Each is what it must be; one beside a poison at its first try has another, alone."""
         for good in self.goods:
             made = load(self.site.outbox / good.picture)
             assert np.array_equal(made, inverted(photo(good.seed), hole())), good
             started = self.daemon.seen("job_started", picture=good.picture)
-            assert [logged["attempt"] for logged in started] == [1], good
+            assert [logged["attempt"] for logged in started] in ([1], [1, 1], [1, 2]), good
         results = [n for n in self.site.files("outbox") if n.startswith(f"{self.folder}/")]
         assert len(results) == 2 * len(self.goods)  # each with its log, and nothing else
 
@@ -145,7 +145,7 @@ def assert_is_given_up(daemon: Daemon, picture: str, poison: Poison, tries: int)
     assert [logged["attempt"] for logged in started] == list(range(1, tries + 1))
     (failed,) = daemon.seen("job_failed", picture=picture)
     assert failed["reason"] == poison.reason
-    ended = daemon.seen("worker_ended", job=failed["job"])
+    ended = [end for end in daemon.seen("worker_ended") if failed["job"] in end["jobs"]]
     assert [logged["how"] for logged in ended] == ([poison.how] * tries if poison.how else [])
     pids = [logged["pid"] for logged in started]
     assert [logged["pid"] for logged in ended] == (pids if poison.how else [])
@@ -206,7 +206,7 @@ def test_a_pair_that_ends_in_its_last_seconds_keeps_its_worker_and_the_spare_goe
     started = daemon.seen("job_started")
     assert [(logged["pid"], logged["attempt"]) for logged in started] == [(worker, 1)] * 2
     spare = daemon.wait_for("worker_ended")
-    assert (spare["level"], spare["job"]) == ("info", None)
+    assert (spare["level"], spare["jobs"]) == ("info", [])
     assert spare["pid"] != worker
     assert 0 <= moment(spare) - moment(finished) < PACE_S
     assert not daemon.seen("job_tried")

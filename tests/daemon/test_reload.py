@@ -72,7 +72,7 @@ def test_a_reload_takes_up_a_new_model_and_loses_no_job(
     assert daemon.seen("job_failed") == daemon.seen("job_tried") == []
     assert len(daemon.seen("job_started")) == 65
     (gone,) = daemon.seen("worker_ended")
-    assert (gone["level"], gone["job"]) == ("info", None)
+    assert (gone["level"], gone["jobs"]) == ("info", [])
 
 
 def test_a_job_that_runs_during_a_reload_is_finished_by_the_model_it_began_with(

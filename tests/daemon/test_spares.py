@@ -141,7 +141,7 @@ def test_a_killed_worker_that_does_not_die_keeps_its_place_for_a_moment_only(
     theatre.now += DYING_S
     theatre.crew.tend()
     assert spare.is_idle
-    assert worker.job == "the job"  # which is not tried again before it is let go
+    assert [*worker.jobs] == ["the job"]  # which is not tried again before it is let go
     assert theatre.crew.due() == float("inf")
 
 
@@ -176,7 +176,7 @@ def test_it_is_sent_away_when_the_job_ends_in_time_after_all(
     with capture_logs() as logged:
         assert theatre.death_of(spare).job is None
     (ended,) = logged
-    assert (ended["event"], ended["log_level"], ended["job"]) == ("worker_ended", "info", None)
+    assert (ended["event"], ended["log_level"], ended["jobs"]) == ("worker_ended", "info", [])
     assert theatre.crew.workers == [worker]
     assert theatre.crew.refusal is None
     theatre.begin(NEXT)
