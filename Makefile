@@ -45,6 +45,9 @@ soak: $(VENV)/.test-ready ## 20,000 small jobs in one run; prints what grew
 fuzz: $(VENV)/.test-ready ## read 22,000 malformed pictures; prints what became of them
 	$(BIN)/python tests/daemon/fuzz.py --pictures 22194 --seed 1000
 
+bench: $(VENV)/.test-ready ## measure beside the networks alone; writes docs/bench.json and docs/bench.png
+	$(BIN)/python tests/bench/run.py $(if $(DEVICE),--device $(DEVICE))
+
 test-oldest: $(VENV)-oldest/.ready ## the suite with the oldest versions pyproject.toml allows
 	$(VENV)-oldest/bin/python -m pytest -n $(WORKERS) -m "not slow" $(TESTS)
 
@@ -111,5 +114,5 @@ pins: | $(UV_OF_OURS) ## write requirements/*.txt anew from pyproject.toml
 		--resolution lowest-direct -o requirements/oldest.txt
 	$(COMPILE) --group setup -o requirements/uv.txt
 
-.PHONY: help demo run test test-slow soak fuzz test-oldest lint types format clean pins
+.PHONY: help demo run test test-slow soak fuzz bench test-oldest lint types format clean pins
 .DELETE_ON_ERROR:

@@ -9,7 +9,7 @@ error. The roots themselves are settings, and may be links.
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,8 @@ _PASS_THROUGH: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOTHING_THERE: Final = {
     *(errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 }
-_LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# To open a folder, and no link to one, so that it can be listed.
+LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # Device and inode of a folder.
 FolderId = tuple[int, int]
@@ -81,7 +82,7 @@ class Place:
         """A descriptor of this folder that can be listed, synced, and given mode and owner."""
         with self.opened() as fd:
             with naming(self):
-                real = os.open(".", _LIST, dir_fd=fd)
+                real = os.open(".", LIST, dir_fd=fd)
             try:
                 yield real
             finally:
@@ -121,17 +122,10 @@ class Place:
             about = os.fstat(fd)
         return about.st_dev, about.st_ino
 
-    def listing(
-        self, before: Callable[[int], None] = lambda _fd: None
-    ) -> list[tuple[str, os.stat_result | OSError]]:
-        """The names in this folder, each with what it is, or why that can't be told.
-
-        `before` is called with the descriptor that is listed, just before it is.
-        """
-        with self.listable() as fd, naming(self):
-            before(fd)
-            with os.scandir(fd) as entries:
-                return [(entry.name, about) for entry in entries if (about := _about(self, entry))]
+    def listing(self) -> list[tuple[str, os.stat_result | OSError]]:
+        """The names in this folder, each with what it is, or why that can't be told."""
+        with self.listable() as fd, naming(self), os.scandir(fd) as entries:
+            return [(entry.name, about) for entry in entries if (about := _about(self, entry))]
 
 
 @contextmanager

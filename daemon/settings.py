@@ -42,10 +42,6 @@ OutputFormat = Literal["png", "tiff", "webp", "jpeg", "same"]
 _DEVICE: Final = re.compile(r"auto|cpu|cuda(:\d+)?(,cuda:\d+)*", re.ASCII)
 # The kernel's ids are 32 bits, and the last one means "leave it".
 _MOST_ID: Final = 2**32 - 2
-# One that is read, one that the network works on, one that is written. A GPU is faster than all of
-# that, and is kept busy by as many as may share a batch.
-_CPU_JOBS: Final = 3
-_GPU_JOBS: Final = 16
 
 
 class SettingsError(Exception):
@@ -166,7 +162,8 @@ class Settings(BaseSettings):
         default=None,
         gt=0,
         le=3600,
-        description="Seconds between scans. 10 where events can be trusted, 2 where not.",
+        description="Seconds between scans of the whole inbox. 10 where events can be trusted, "
+        "more where a scan takes over 0.1 s; 2 where not.",
     )
 
     output_format: OutputFormat = Field(
@@ -375,11 +372,9 @@ class Settings(BaseSettings):
         """Most memory for what a network works at once; None leaves it to the device."""
         return None if self.window_memory_gb is None else int(self.window_memory_gb * 1e9)
 
-    def jobs_at_once_on(self, device: str) -> int:
-        """How many jobs a worker may have in hand on a device, by torch's name."""
-        if self.max_attempts == 1:
-            return 1
-        return self.jobs_at_once or (_CPU_JOBS if device == "cpu" else _GPU_JOBS)
+    def most_jobs(self) -> int | None:
+        """How many jobs a worker may have in hand; None leaves it to the device."""
+        return 1 if self.max_attempts == 1 else self.jobs_at_once
 
     def models(self) -> dict[Literal["inpaint", "matting"], Path]:
         """The configured artifacts by task."""

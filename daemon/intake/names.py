@@ -6,7 +6,9 @@ nor reported.
 
 import re
 import unicodedata
-from typing import Final
+from typing import Final, Literal
+
+Kind = Literal["picture", "unreadable"]
 
 PICTURE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
@@ -46,6 +48,18 @@ def split_suffix(name: str) -> tuple[str, str]:
     """`("cat", ".JPG")` for `cat.JPG`. A name without a dot has no suffix, nor has `.cat`."""
     stem, dot, suffix = name.rpartition(".")
     return (stem, dot + suffix) if stem else (name, "")
+
+
+def kind_of(name: str) -> Kind | None:
+    """What a file of this name could be: a picture, one that can't be read here, or neither."""
+    suffix = split_suffix(name)[1].lower()
+    if suffix in PICTURE_SUFFIXES:
+        kind: Kind = "picture"
+    elif suffix in UNREADABLE_SUFFIXES:
+        kind = "unreadable"
+    else:
+        return None
+    return None if is_junk_file(name) else kind
 
 
 def folded(text: str) -> str:

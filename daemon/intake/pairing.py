@@ -12,7 +12,6 @@ a setting names, a mask means cutting out as well.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +20,7 @@ from typing import Final, Literal, NamedTuple
 from daemon.intake.matting import NO_FOLDERS, MattingFolders
 from daemon.intake.names import folded, split_suffix
 from daemon.intake.scan import Entry, Identity
-from daemon.reasons import Report, Trouble
+from daemon.reasons import Report, one_line
 
 Role = Literal["mask", "trimap"]
 Task = Literal["inpaint", "matting"]
@@ -31,6 +30,7 @@ _COMPANION_STEM: Final = re.compile(
 )
 # An ambiguity is told by that many names at most: who drops a thousand twins gets one line.
 _MOST_NAMED: Final = 8
+_COUPLE: Final = 2
 _TREES: Final[dict[str, Role | None]] = {"images": None, "masks": "mask", "trimaps": "trimap"}
 
 
@@ -53,6 +53,11 @@ class Pair:
     def identities(self) -> tuple[Identity, Identity]:
         """What must stay the same for the pair to be the same."""
         return self.picture.identity, self.companion.identity
+
+    @property
+    def folders(self) -> set[str]:
+        """The folder or folders that hold it; the inbox itself is the empty path."""
+        return {_split_folder(entry.path)[0] for entry in (self.picture, self.companion)}
 
 
 @dataclass(frozen=True)
@@ -85,40 +90,82 @@ class _Reading(NamedTuple):
     base: str
 
 
+@dataclass(frozen=True)
+class _Meeting:
+    """The files that one key brings together: each of the companions may belong to each picture.
+
+    No file meets itself: as a companion its key is shorter than its name.
+    """
+
+    pictures: list[Entry]
+    companions: list[tuple[Entry, _Reading]]
+
+
 def makes_trimap(task: Task, role: Role) -> bool:
     """Whether the trimap that a task needs is to be made from a mask."""
     return task == "matting" and role == "mask"
 
 
 def pair_up(entries: Iterable[Entry], matting_folders: MattingFolders = NO_FOLDERS) -> Pairing:
-    """Find the pairs among the files of one scan. Pure: only names are looked at."""
-    files = {entry.path: entry for entry in entries}
-    pictures: defaultdict[_Key, list[str]] = defaultdict(list)
-    for path in files:
-        for key in _picture_keys(path):
-            pictures[key].append(path)
-    # Edges from companions to pictures; `readings` keeps how each edge read the companion's name.
-    neighbours: defaultdict[str, set[str]] = defaultdict(set)
-    readings: dict[tuple[str, str], _Reading] = {}
-    for path in files:
-        for reading in _companion_readings(path):
-            for picture in pictures.get(reading.key, ()):
-                if picture != path:
-                    neighbours[path].add(picture)
-                    neighbours[picture].add(path)
-                    readings.setdefault((picture, path), reading)
-    pairs = [
-        _pair(files[picture], files[companion], reading, matting_folders)
-        for (picture, companion), reading in readings.items()
-        if len(neighbours[picture]) == 1 and len(neighbours[companion]) == 1
-    ]
-    paired = {path for pair in pairs for path in (pair.picture.path, pair.companion.path)}
+    """Find the pairs among the files of one scan. Pure: only names are looked at.
+
+    Its cost grows with the number of files, whatever their names.
+    """
+    files = list(entries)
+    readings = {e.path: found for e in files if (found := list(_companion_readings(e.path)))}
+    meetings = _meetings(files, readings)
+    circles = _circles(meetings)
+    pairs: dict[str, Pair] = {}
+    for meeting in meetings:
+        picture, (companion, reading) = meeting.pictures[0], meeting.companions[0]
+        if len(circles[picture.path]) == _COUPLE and companion.path not in pairs:
+            pairs[companion.path] = _pair(picture, companion, reading, matting_folders)
     waiting = [
-        Waiting(path, _why_waiting(path, neighbours, matting_folders))
-        for path in files
-        if path not in paired
+        Waiting(entry.path, _why_waiting(entry.path, circles, readings, matting_folders))
+        for entry in files
+        if len(circles.get(entry.path, ())) != _COUPLE
     ]
-    return Pairing(tuple(pairs), tuple(waiting))
+    return Pairing(tuple(pairs.values()), tuple(waiting))
+
+
+@lru_cache(maxsize=1 << 15)
+def group_of(folder: str) -> str:
+    """The name that all folders share whose files may pair: no pair leads from group to group."""
+    tree = _tree(folder)
+    return folded(folder) if tree is None else tree[0]
+
+
+def _meetings(files: list[Entry], readings: Mapping[str, list[_Reading]]) -> list[_Meeting]:
+    companions: dict[_Key, list[tuple[Entry, _Reading]]] = {}
+    for entry in files:
+        for reading in readings.get(entry.path, ()):
+            companions.setdefault(reading.key, []).append((entry, reading))
+    pictures: dict[_Key, list[Entry]] = {}
+    for entry in files if companions else ():
+        for key in _picture_keys(entry.path):
+            if key in companions:
+                pictures.setdefault(key, []).append(entry)
+    return [_Meeting(pictures[key], met) for key, met in companions.items() if key in pictures]
+
+
+def _circles(meetings: list[_Meeting]) -> dict[str, list[str]]:
+    """For each file that meets another: itself, all it meets, all that these meet, sorted.
+
+    The smaller circle joins the larger, so no file moves more often than circles can double.
+    """
+    circles: dict[str, list[str]] = {}
+    for meeting in meetings:
+        paths = {entry.path for entry in meeting.pictures}
+        paths.update(entry.path for entry, _ in meeting.companions)
+        joined = {id(circles[path]): circles[path] for path in paths if path in circles}
+        largest = max(joined.values(), key=len, default=[])
+        smaller = [path for circle in joined.values() if circle is not largest for path in circle]
+        for path in (*smaller, *(path for path in paths if path not in circles)):
+            largest.append(path)
+            circles[path] = largest
+    for circle in {id(circle): circle for circle in circles.values()}.values():
+        circle.sort()
+    return circles
 
 
 def _pair(
@@ -168,28 +215,31 @@ def _companion_readings(path: str) -> Iterator[_Reading]:
 
 
 def _why_waiting(
-    path: str, neighbours: Mapping[str, set[str]], matting_folders: MattingFolders
+    path: str,
+    circles: Mapping[str, list[str]],
+    readings: Mapping[str, list[_Reading]],
+    matting_folders: MattingFolders,
 ) -> Report:
+    """Made by hand: a `Trouble` puts its words together at once, and most are never read."""
     folder, name = _split_folder(path)
-    candidates = neighbours.get(path)
-    if candidates:
-        return Report.of(Trouble("ambiguous", files=_entangled(path, neighbours)))
-    readings = list(_companion_readings(path))
-    if not readings:
+    if path in circles:
+        return Report("ambiguous", {"files": one_line(_entangled(path, circles[path]))})
+    if path not in readings:
         purpose = "cut out" if matting_folders.hold(path) else "retouch"
-        stem = split_suffix(name)[0]
-        return Report.of(Trouble("companion_missing", stem=stem, purpose=purpose))
-    reading = readings[-1]  # the one that a person is likeliest to have meant
+        stem = one_line(split_suffix(name)[0])
+        return Report("companion_missing", {"stem": stem, "purpose": purpose})
+    reading = readings[path][-1]  # the one that a person is likeliest to have meant
     where = "beside it" if reading.key.layout == "beside" else f"into {_images_folder(folder)}"
-    return Report.of(Trouble("picture_missing", role=reading.role, stem=reading.base, where=where))
+    facts = {"role": reading.role, "stem": one_line(reading.base), "where": one_line(where)}
+    return Report("picture_missing", {**facts})
 
 
-def _entangled(path: str, neighbours: Mapping[str, set[str]]) -> str:
-    """The file, its candidates and theirs: who looks at a mask must see its rival too."""
-    near = neighbours[path]
-    names = [path, *sorted(near.union(*(neighbours[other] for other in near)) - {path})]
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+def _entangled(path: str, circle: list[str]) -> str:
+    """The file and all it is entangled with: who looks at a mask must see its rival too."""
+    others = [other for other in circle[:_MOST_NAMED] if other != path]
+    names = [path, *others[: _MOST_NAMED - 1]]
+    more = len(circle) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
 
 
 def _images_folder(folder: str) -> str:

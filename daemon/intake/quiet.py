@@ -5,9 +5,17 @@ is time: size, mtime and inode unchanged over a period of our own monotonic cloc
 from other people's clocks). The second gate is a full decode, in the worker.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from daemon.intake.scan import Entry, Identity
+from daemon.intake.scan import Entry, Folder, Identity
+
+
+class _Page(NamedTuple):
+    """The files of a folder, and since when each path has been as it is."""
+
+    files: dict[str, Entry]
+    since: dict[str, float]
 
 
 class QuietBook:
@@ -18,25 +26,38 @@ class QuietBook:
 
     def __init__(self, period_s: float) -> None:
         self.period_s = period_s
-        self._since: dict[str, tuple[Identity, float]] = {}
+        self._pages: dict[str, _Page] = {}
 
-    def observe(self, entries: Iterable[Entry], now: float) -> None:
-        """Take note of a whole scan; what is no longer there is forgotten.
+    def observe(self, folders: Mapping[str, Folder], now: float) -> None:
+        """Take note of all pictures; what is no longer there is forgotten.
 
-        Any difference starts the period anew: some tools set the time of a file backwards.
+        Any difference starts the period anew: some tools set the time of a file backwards. A folder
+        whose files are the very same as before costs nothing.
         """
-        before = self._since
-        self._since = {}
-        for path, identity in entries:
-            known = before.get(path)
-            unchanged = known is not None and known[0] == identity
-            self._since[path] = known if known is not None and unchanged else (identity, now)
+        before = self._pages
+        self._pages = {}
+        for path, folder in folders.items():
+            if folder.pictures:
+                page = before.get(path, _Page({}, {}))
+                is_same = page.files is folder.pictures
+                self._pages[path] = page if is_same else _page(folder.pictures, page, now)
 
     def quiet_at(self, entry: Entry) -> float | None:
         """When the file will count as whole; None for 0 bytes, which means not yet."""
         if entry.identity.size == 0:
             return None
-        return self._since[entry.path][1] + self.period_s
+        return self._pages[entry.path.rpartition("/")[0]].since[entry.path] + self.period_s
+
+
+def _page(files: dict[str, Entry], before: _Page, now: float) -> _Page:
+    known = before.files
+    return _Page(
+        files,
+        {
+            entry.path: before.since[entry.path] if known.get(name) == entry else now
+            for name, entry in files.items()
+        },
+    )
 
 
 class IncompleteBook:
@@ -74,5 +95,7 @@ class IncompleteBook:
 
     def forget_all_but(self, paths: Iterable[str]) -> None:
         """Drop what is no longer in the inbox, so that the book can't grow for ever."""
+        if not self._since:
+            return
         kept = set(paths)
         self._since = {path: known for path, known in self._since.items() if path in kept}

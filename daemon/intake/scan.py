@@ -3,28 +3,30 @@
 Trusts: nothing in the inbox, which is open to everyone. Symbolic links, pipes, sockets and devices
 are passed over, junk too. Promises: every regular file that could be a picture, once, and an error
 for each folder that could not be listed; one bad folder hides no other.
+
+Each folder is opened in the one that holds it, never through a link, and each file asked once what
+it is. What has not changed stays the very same object, so that whoever builds on it need not build
+anew.
 """
 
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from daemon.intake.names import (
-    PICTURE_SUFFIXES,
-    UNREADABLE_SUFFIXES,
-    is_junk_file,
-    is_junk_folder,
-    split_suffix,
-)
-from daemon.places import Place
+from daemon.intake.names import Kind, is_junk_folder, kind_of
+from daemon.places import LIST, Place
 
-# Each folder is opened from the root down, so a chain of folders costs the square of its length.
-# Nobody keeps pictures so deep; what lies deeper is told, like a folder that can't be read.
+# Nobody keeps pictures so deep; what lies deeper is told, like a folder that can't be read. A walk
+# holds a descriptor open for each folder on its way.
 MAX_DEPTH: Final = 100
+
+# Is given each folder's descriptor, and its path, before it is listed.
+Watcher = Callable[[int, str], None]
 
 
 class Identity(NamedTuple):
@@ -56,51 +58,197 @@ class Scan:
     errors: tuple[OSError, ...]
 
 
-def scan(inbox: Path, watch: Callable[[int], None] = lambda _fd: None) -> Scan:
-    """Walk the inbox once; `watch` is called with a descriptor of each folder before it is listed.
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What a folder held when it was last listed: its files and its folders, by their names.
+
+    `others` are the names of files that are no pictures.
+    """
+
+    pictures: dict[str, Entry] = field(default_factory=dict)
+    unreadable: dict[str, Entry] = field(default_factory=dict)
+    others: frozenset[str] = frozenset()
+    folders: tuple[str, ...] = ()
+    errors: tuple[OSError, ...] = ()
+
+
+_NEVER_LISTED: Final = Folder()
+
+
+def _watch_nothing(_fd: int, _path: str) -> None:
+    """Where nobody is to be told of changes."""
+
+
+def scan(inbox: Path, watch: Watcher = _watch_nothing) -> Scan:
+    """Walk the inbox once; `watch` is called with each folder before it is listed.
 
     Raises `OSError` if the inbox itself can't be listed; what lies below is collected in `errors`.
     """
-    pictures: list[Entry] = []
-    unreadable: list[Entry] = []
-    errors: list[OSError] = []
-    for place, about in _walk(Place(inbox), errors, watch):
-        suffix = split_suffix(place.name)[1].lower()
-        if suffix in PICTURE_SUFFIXES:
-            pictures.append(Entry(place.path, Identity.of(about)))
-        elif suffix in UNREADABLE_SUFFIXES:
-            unreadable.append(Entry(place.path, Identity.of(about)))
-    return Scan(tuple(pictures), tuple(unreadable), tuple(errors))
+    survey = Survey(inbox)
+    survey.whole(watch)
+    return survey.scan()
 
 
-def _walk(
-    inbox: Place, errors: list[OSError], watch: Callable[[int], None]
-) -> Iterator[tuple[Place, os.stat_result]]:
-    # A stack, not recursion: a tree a thousand folders deep must not end the daemon.
-    folders = [(inbox, 0)]
-    while folders:
-        folder, depth = folders.pop()
+class Survey:
+    """The folders of an inbox by their paths, each as it was when it was last listed."""
+
+    def __init__(self, inbox: Path) -> None:
+        self._inbox = Place(inbox)
+        self.folders: dict[str, Folder] = {}
+        self._before = self.folders
+        self._listed: set[str] = set()
+
+    def scan(self) -> Scan:
+        """All that is known."""
+        folders = self.folders.values()
+        return Scan(
+            tuple(chain.from_iterable(folder.pictures.values() for folder in folders)),
+            tuple(chain.from_iterable(folder.unreadable.values() for folder in folders)),
+            tuple(chain.from_iterable(folder.errors for folder in folders)),
+        )
+
+    def whole(self, watch: Watcher = _watch_nothing) -> None:
+        """List every folder. Raises `OSError`, and knows what it knew, if the inbox can't be."""
+        self._before, self.folders = self.folders, {}
         try:
-            found = folder.listing(before=watch)
+            with self._inbox.listable() as fd:
+                self._walk(fd, "", watch)
+        except OSError:
+            self.folders = self._before
+            raise
+
+    def part(self, paths: Iterable[str], anew: Collection[str], watch: Watcher) -> set[str]:
+        """List these folders again, and walk those in them that are new; returns all listed.
+
+        `anew` are folders that may be others than those of before: they are walked like new ones.
+        Raises `OSError` if the inbox itself can't be listed.
+        """
+        self._before, self._listed = self.folders, set()
+        for path in sorted(paths, key=lambda path: (path.count("/"), path)):
+            if path in self.folders and path not in self._listed:
+                self._list_again(path, anew, watch)
+        return self._listed
+
+    def _list_again(self, path: str, anew: Collection[str], watch: Watcher) -> None:
+        before = self.folders[path]
+        try:
+            with Place(self._inbox.root, path).listable() as fd:
+                here = self._list(fd, path, watch)
+                kept = {name for name in here.folders if _join(path, name) not in anew}
+                for name in set(before.folders) - kept:
+                    self._forget(_join(path, name))
+                for name in here.folders:
+                    if _join(path, name) not in self.folders:
+                        self._enter(fd, name, _join(path, name), watch)
         except OSError as error:
-            if folder == inbox:
+            if not path:
                 raise
-            errors.append(error)
-            continue
-        for name, about in found:
-            place = folder / name
-            if isinstance(about, OSError):
-                errors.append(about)
-            elif stat.S_ISREG(about.st_mode):
-                if not is_junk_file(name):
-                    yield place, about
-            elif stat.S_ISDIR(about.st_mode) and not is_junk_folder(name):
-                if depth < MAX_DEPTH:
-                    folders.append((place, depth + 1))
-                else:
-                    errors.append(_too_deep(place))
+            self._forget(path)
+            self._miss(path, error)
+
+    def _walk(self, fd: int, path: str, watch: Watcher) -> None:
+        for name in self._list(fd, path, watch).folders:
+            self._enter(fd, name, _join(path, name), watch)
+
+    def _enter(self, holder: int, name: str, path: str, watch: Watcher) -> None:
+        """List a folder and all below it; what can't be listed is told, and hides no other."""
+        if path.count("/") >= MAX_DEPTH:
+            what = f"it lies more than {MAX_DEPTH} folders deep; move it up"
+            self._miss(path, OSError(errno.ENAMETOOLONG, what))
+            return
+        try:
+            fd = os.open(name, LIST, dir_fd=holder)
+        except OSError as error:
+            self._miss(path, error)
+            return
+        try:
+            self._walk(fd, path, watch)
+        except OSError as error:
+            self._miss(path, error)
+        finally:
+            os.close(fd)
+
+    def _list(self, fd: int, path: str, watch: Watcher) -> Folder:
+        watch(fd, path)
+        self._listed.add(path)
+        folder = _Reading(self, path, self._before.get(path, _NEVER_LISTED)).read(fd)
+        self.folders[path] = folder
+        return folder
+
+    def _miss(self, path: str, error: OSError) -> None:
+        self.folders[path] = Folder(errors=(self.named(error, path),))
+
+    def named(self, error: OSError, path: str) -> OSError:
+        """The error with the whole path: descriptors have no names to tell."""
+        return OSError(error.errno, error.strerror, str(self._inbox / path))
+
+    def _forget(self, path: str) -> None:
+        paths = [path]
+        while paths:
+            path = paths.pop()
+            folder = self.folders.pop(path, _NEVER_LISTED)
+            paths += [_join(path, name) for name in folder.folders]
 
 
-def _too_deep(place: Place) -> OSError:
-    what = f"it lies more than {MAX_DEPTH} folders deep; move it up"
-    return OSError(errno.ENAMETOOLONG, what, str(place))
+class _Reading:
+    """A folder as it is listed, beside what it was before."""
+
+    def __init__(self, survey: Survey, path: str, before: Folder) -> None:
+        self._survey = survey
+        self._path = path
+        self._before = before
+        self._pictures: dict[str, Entry] = {}
+        self._unreadable: dict[str, Entry] = {}
+        self._others: set[str] = set()
+        self._folders: list[str] = []
+        self._errors: list[OSError] = []
+
+    def read(self, fd: int) -> Folder:
+        """List it. Raises `OSError` if it can't be."""
+        with os.scandir(fd) as found:
+            for item in found:
+                try:
+                    if item.is_file(follow_symlinks=False):
+                        self._take(item)
+                    elif item.is_dir(follow_symlinks=False) and not is_junk_folder(item.name):
+                        self._folders.append(item.name)
+                except FileNotFoundError:
+                    continue  # gone since it was listed: the next look tells
+                except OSError as error:
+                    self._errors.append(self._survey.named(error, _join(self._path, item.name)))
+        before = self._before
+        return Folder(
+            before.pictures if self._pictures == before.pictures else self._pictures,
+            before.unreadable if self._unreadable == before.unreadable else self._unreadable,
+            before.others if self._others == before.others else frozenset(self._others),
+            tuple(self._folders),
+            tuple(self._errors),
+        )
+
+    def _take(self, item: os.DirEntry[str]) -> None:
+        name = item.name
+        kind = self._kind(name)
+        if kind is None:
+            self._others.add(name)
+            return
+        about = item.stat(follow_symlinks=False)
+        if not stat.S_ISREG(about.st_mode):
+            return
+        is_picture = kind == "picture"
+        known = (self._before.pictures if is_picture else self._before.unreadable).get(name)
+        identity = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+        if known is None or known.identity != identity:
+            known = Entry(_join(self._path, name), Identity._make(identity))
+        (self._pictures if is_picture else self._unreadable)[name] = known
+
+    def _kind(self, name: str) -> Kind | None:
+        """What the name says; each is judged once, for that costs more than to ask the disk."""
+        if name in self._before.pictures:
+            return "picture"
+        if name in self._before.others:
+            return None
+        return "unreadable" if name in self._before.unreadable else kind_of(name)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name

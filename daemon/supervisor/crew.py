@@ -221,7 +221,7 @@ class Crew:
         if self._wanted == ["auto"] and len(hello.devices) > 1:
             self._wanted = list(hello.devices)
         worker.device = hello.device if "auto" not in self._wanted else worker.device
-        worker.most_jobs = self._settings.jobs_at_once_on(hello.device)
+        worker.most_jobs = hello.jobs_at_once
         log.info(
             Event.WORKER_STARTED,
             pid=worker.process.pid,

@@ -3,32 +3,37 @@
 Puts the wings of `intake` together; reads the inbox and changes nothing.
 """
 
+import gc
 import heapq
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from daemon.events import Event
+from daemon.intake.grouping import Groups
 from daemon.intake.hints import Hints
 from daemon.intake.matting import MattingFolders
-from daemon.intake.pairing import Pair, Pairing, Task, Waiting, pair_up
+from daemon.intake.pairing import Pair, Pairing, Task, Waiting
 from daemon.intake.quiet import IncompleteBook, QuietBook
-from daemon.intake.scan import Scan
+from daemon.intake.scan import Entry
 from daemon.places import FolderId
 from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
 from daemon.supervisor.notices import Notices
+from daemon.supervisor.pace import Pace
 from daemon.supervisor.unclaimable import Unclaimable
-from daemon.supervisor.watch import Watch
+from daemon.supervisor.watch import Look, Watch
 
 log = structlog.get_logger()
 
-# Scans never take more than a tenth of the time, however many hints come or files lie there.
-_PAUSE_PER_SCAN: Final = 9.0
-_LEAST_PAUSE_S: Final = 0.05
+# What waits is told after a minute, so not every look at a single folder goes through all of it,
+# and one that does is not to hold up the next.
+_NOTICE_EVERY_S: Final = 10.0
 
 
 class Inbox:
@@ -42,14 +47,21 @@ class Inbox:
         self._watch = Watch(settings, inbox)
         self._quiet = QuietBook(self._watch.quiet_period_s)
         self._incomplete = IncompleteBook(settings.incomplete_s)
-        self._last_scan = Scan((), (), ())
+        self._groups = Groups(self._matting_folders)
         self._pairing = Pairing((), ())
+        self._unreadable: tuple[Entry, ...] = ()
         self._notices = Notices()
         self._ready: list[tuple[float, str, Pair]] = []
-        self._unquiet: list[Pair] = []
+        self._unquiet: list[tuple[float, Pair]] = []
+        self._not_ready: list[Pair] = []
+        self._seen_at: dict[str, float] = {}
+        self._all_seen_at = 0.0
+        self._taken: set[str] = set()
         self._unclaimable = Unclaimable(inbox)
+        self._pace = Pace()
+        self._has_fixed_interval = settings.scan_interval_s is not None
+        self._noticed_at = 0.0
         self.next_look = 0.0
-        self._earliest_look = 0.0
         self.is_stale = True
 
     @property
@@ -68,10 +80,12 @@ class Inbox:
         return self._watch.bell
 
     def answer_bell(self) -> None:
-        """It has rung: look as soon as is fair."""
-        if self.bell:
-            self.bell.answer()
-        self.hasten()
+        """It has rung: look as soon as is fair, or in a while where something has only gone."""
+        if self.bell and self.bell.answer():
+            self.hasten()
+        else:
+            in_a_while = self._clock() + self._watch.interval_s
+            self.next_look = min(self.next_look, max(self._pace.soonest, in_a_while))
 
     def warn_of_missing(self) -> None:
         """Log each matting folder that is not there: misspelt, its masks would become holes."""
@@ -88,38 +102,62 @@ class Inbox:
 
     def hasten(self) -> None:
         """Something may have changed: look as soon as is fair."""
-        self.next_look = min(self.next_look, self._earliest_look)
+        self.next_look = min(self.next_look, self._pace.soonest)
 
     def mark_stale(self) -> None:
         """Note that something has changed since the last look."""
         self.is_stale = True
 
     def look(self, held: Iterable[str] = ()) -> None:
-        """Scan the inbox and sort what is there; `held` are pictures claimed but not done.
+        """See what has changed and sort what is there; `held` are pictures claimed but not done.
 
         Raises `OSError` if the inbox can't be listed.
         """
+        with _uncollected():
+            self._look(held)
+
+    def _look(self, held: Iterable[str]) -> None:
         start = self._clock()
-        found = self._watch.look()
-        self._quiet.period_s = self._watch.quiet_period_s
-        self._notices.skipped(found.errors)
-        if found.pictures != self._last_scan.pictures:
-            self._pairing = pair_up(found.pictures, self._matting_folders)
-        self._last_scan = found
-        now = self._clock()
-        self._quiet.observe(found.pictures, start)
-        self._incomplete.forget_all_but([*(entry.path for entry in found.pictures), *held])
+        found = self._see(start)
+        now = self._note(found, start)
+        self._incomplete.forget_all_but(chain((entry.path for entry in _pictures(found)), held))
         self.is_stale = False
-        due = self._sort(now)
+        due = self._sort(now, found)
+        is_walk = found.seen is None
+        if is_walk:
+            self._tell_of_waiting(now)
+        self._set_pace(found, start)
+        self.next_look = max(self._pace.soonest, min(due, self._pace.walk_at))
+        if not is_walk and now >= self._noticed_at + _NOTICE_EVERY_S:
+            self._tell_of_waiting(now)
+
+    def _note(self, found: Look, start: float) -> float:
+        """Take note of what a look found; returns the time up to which that is known."""
+        folders = found.folders.values()
+        self._notices.skipped(tuple(chain.from_iterable(folder.errors for folder in folders)))
+        self._unreadable = tuple(chain.from_iterable(f.unreadable.values() for f in folders))
+        self._quiet.period_s = self._watch.quiet_period_s
+        pairing = self._groups.pair_up(found.folders)
+        if pairing is not self._pairing:
+            self._pairing = pairing
+            self._quiet.observe(found.folders, start)
+        now = self._clock()
+        if found.seen is None:
+            self._all_seen_at, self._seen_at = now, {}
+        else:
+            self._seen_at.update(dict.fromkeys(found.seen, now))
+        return now
+
+    def _tell_of_waiting(self, now: float) -> None:
+        self._noticed_at = now
         self._notices.waiting(self.waiting(), now)
-        self._earliest_look = now + max(_LEAST_PAUSE_S, _PAUSE_PER_SCAN * (now - start))
-        self.next_look = max(self._earliest_look, min(due, now + self._watch.interval_s))
 
     def take(self) -> Pair | None:
         """The pair that has been ready for longest, once."""
         while self._ready:
             pair = heapq.heappop(self._ready)[2]
             if not self._unclaimable.lacks_rights(pair, self._clock()):
+                self._taken |= pair.folders
                 return pair
         return None
 
@@ -158,11 +196,11 @@ class Inbox:
         waiting = list(self._pairing.waiting)
         waiting += self._unclaimable.waiting()
         now = self._clock()
-        for pair in self._pairing.pairs:
+        for pair in self._not_ready:
             why = self._why_not_taken(pair, now)
             if why:
                 waiting.append(why)
-        for entry in self._last_scan.unreadable:
+        for entry in self._unreadable:
             suffix = os.path.splitext(entry.path)[1]  # noqa: PTH122 - a path with slashes, no Path
             waiting.append(
                 Waiting(entry.path, Report.of(Trouble("unreadable_kind", suffix=suffix)))
@@ -173,27 +211,73 @@ class Inbox:
         """Stop watching."""
         self._watch.close()
 
-    def _sort(self, now: float) -> float:
+    def _see(self, start: float) -> Look:
+        """Look at all of the inbox where it is time, else where something may have changed.
+
+        Only the end of a change rings. So where one may still go on, and where pairs were taken,
+        the look is unasked.
+        """
+        suspects = None
+        if self._watch.hears and start < self._pace.walk_at:
+            due = (pair.folders for ready_at, pair in self._unquiet if ready_at <= start)
+            suspects = self._taken.union(*due)
+        try:
+            found = self._watch.look(suspects)
+        except OSError:
+            self._pace.walk_at = 0.0
+            raise
+        self._taken = set()
+        return found
+
+    def _set_pace(self, found: Look, start: float) -> None:
+        self._pace.looked(
+            start,
+            self._clock(),
+            at_all=found.seen is None,
+            interval_s=self._watch.interval_s,
+            hears=self._watch.hears,
+            fixed=self._has_fixed_interval,
+        )
+        if not found.is_all:
+            self._pace.hurry_walk()
+
+    def _sort(self, now: float, found: Look) -> float:
         """Sort the pairs into ready and not; returns when the next one may become ready."""
         due = self._incomplete.due(now) or float("inf")
-        self._ready, self._unquiet = [], []
+        self._ready, self._unquiet, self._not_ready = [], [], []
         self._unclaimable.forget_all_but(self._pairing.pairs)
         for pair in self._pairing.pairs:
-            if pair.task not in self._tasks:
-                continue
-            times = [self._quiet.quiet_at(entry) for entry in (pair.picture, pair.companion)]
-            if None in times:
-                continue  # 0 bytes: not yet, and nobody knows when
-            ready_at = max(time for time in times if time is not None)
-            if ready_at > now:
-                self._unquiet.append(pair)
+            ready_at = self._ready_at(pair)
+            if ready_at is not None and (ready_at > now or not self._was_seen(pair, ready_at)):
+                self._unquiet.append((ready_at, pair))
                 due = min(due, ready_at)
-            elif not (
-                self._waits_incomplete(pair, now) or self._unclaimable.still_waits(pair, now)
-            ):
+            elif ready_at is not None and self._may_be_taken(pair, now, found):
                 self._ready.append((ready_at, pair.picture.path, pair))
+                continue
+            self._not_ready.append(pair)
         heapq.heapify(self._ready)
         return due
+
+    def _ready_at(self, pair: Pair) -> float | None:
+        """When both files will be quiet; None where nobody knows, or no model is for them."""
+        if pair.task not in self._tasks:
+            return None
+        picture = self._quiet.quiet_at(pair.picture)
+        companion = self._quiet.quiet_at(pair.companion)
+        return None if picture is None or companion is None else max(picture, companion)
+
+    def _was_seen(self, pair: Pair, ready_at: float) -> bool:
+        """Whether both files were looked at when they had been quiet for long enough."""
+        all_seen_at = self._all_seen_at
+        return ready_at <= all_seen_at or all(
+            ready_at <= self._seen_at.get(folder, all_seen_at) for folder in pair.folders
+        )
+
+    def _may_be_taken(self, pair: Pair, now: float, found: Look) -> bool:
+        return not (
+            self._waits_incomplete(pair, now)
+            or self._unclaimable.still_waits(pair, now, found.seen)
+        )
 
     def _waits_incomplete(self, pair: Pair, now: float) -> str | None:
         return self._incomplete.waits(pair.picture.path, pair.identities, now)
@@ -214,6 +298,24 @@ class Inbox:
             facts = {"role": "pair", "detail": incomplete, "seconds": self._incomplete.give_up_s}
             return Waiting(path, Report.of(Trouble("incomplete", **facts)))
         return None
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """A look makes objects by the hundred thousand, and no cycles.
+
+    The collector of these would go through all of them again and again, and make many files cost
+    more each than few.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _pictures(found: Look) -> Iterable[Entry]:
+    return chain.from_iterable(folder.pictures.values() for folder in found.folders.values())
 
 
 def no_model(task: Task) -> Trouble:

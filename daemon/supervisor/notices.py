@@ -12,6 +12,8 @@ log = structlog.get_logger()
 
 # A single file is worth a line in the log once it has been alone for this long.
 _TELL_AFTER_S: Final = 60.0
+# A hundred thousand lines at once would keep everybody waiting for seconds.
+_MOST_LINES_A_LOOK: Final = 200
 
 
 class Notices:
@@ -30,20 +32,25 @@ class Notices:
                 log.warning(Event.FOLDER_SKIPPED, path=str(error.filename), why=error.strerror)
 
     def waiting(self, all_waiting: Iterable[Waiting], now: float) -> None:
-        """Log each file that waits, once a reason, when it has waited for a while."""
+        """Log each file that waits, once a reason, when it has waited for a while.
+
+        Where many have, only some are told at a look, and the others later.
+        """
         before = self._waiting_since
         self._waiting_since = {}
+        lines = 0
         for waiting in all_waiting:
             key = waiting.report.key
             if key == "not_quiet":
                 continue
-            known, since, is_told = before.get(waiting.path, (key, now, False))
-            if known != key:
-                since, is_told = now, False
-            if not is_told and now - since >= _TELL_AFTER_S:
+            known = before.get(waiting.path)
+            if known is None or known[0] != key:
+                known = (key, now, False)
+            elif not known[2] and now - known[1] >= _TELL_AFTER_S and lines < _MOST_LINES_A_LOOK:
                 _tell(waiting)
-                is_told = True
-            self._waiting_since[waiting.path] = (key, since, is_told)
+                lines += 1
+                known = (key, known[1], True)
+            self._waiting_since[waiting.path] = known
 
 
 def _tell(waiting: Waiting) -> None:

@@ -107,6 +107,8 @@ def _orders(settings: Settings, work: Path, device: str, compile_first: bool) ->
         max_file_bytes=settings.max_file_bytes(),
         output_format=settings.output_format,
         jpeg_quality=settings.jpeg_quality,
+        png_compression=settings.png_compression,
+        jobs_at_once=settings.most_jobs(),
         confine=settings.confine,
         keep_out=tuple(os.fsencode(path) for path in {work, *settings.folders().values()}),
         compile_first=compile_first,

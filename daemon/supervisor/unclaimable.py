@@ -1,8 +1,8 @@
 """Pairs that can't be claimed for a reason of their own, or of their own folder's.
 
 They wait, and keep nobody else waiting: a folder of another user may hold hundreds of them, and
-each vain claim writes to the disk. Where the rights are at fault they are asked for at each look,
-which costs little; what only a claim finds out is tried again once in a while.
+each vain claim writes to the disk. Where the rights are at fault they are asked for at each look at
+the pair's folder, which costs little; what only a claim finds out is tried again once in a while.
 """
 
 import errno
@@ -43,6 +43,8 @@ class Unclaimable:
 
     def forget_all_but(self, pairs: tuple[Pair, ...]) -> None:
         """Forget the pairs that are gone or have changed."""
+        if not self._known:
+            return
         there = {pair.picture.path: pair.identities for pair in pairs}
         self._known = {
             path: known
@@ -50,11 +52,16 @@ class Unclaimable:
             if there.get(path) == known.identities
         }
 
-    def still_waits(self, pair: Pair, now: float) -> bool:
-        """Whether a pair that could not be claimed can't be yet; False for all others."""
+    def still_waits(self, pair: Pair, now: float, seen: frozenset[str] | None = None) -> bool:
+        """Whether a pair that could not be claimed can't be yet; False for all others.
+
+        `seen` are the folders that this look was at, None for all: no rights change elsewhere.
+        """
         known = self._known.get(pair.picture.path)
         if known is None or now < known.again_at:
             return known is not None
+        if seen is not None and not pair.folders <= seen:
+            return True
         del self._known[pair.picture.path]
         return self.lacks_rights(pair, now)
 

@@ -4,8 +4,9 @@ A disk that is mounted on the inbox, or goes, makes another folder of it, with o
 """
 
 import errno
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ import structlog
 from daemon.events import Event
 from daemon.intake.filesystems import filesystem_of, hears_events
 from daemon.intake.hints import Hints
-from daemon.intake.scan import Scan, scan
+from daemon.intake.scan import Folder, Survey
 from daemon.places import FolderId, Place
 from daemon.settings import Settings
 
@@ -31,6 +32,18 @@ _ADVICE: Final = {
 }
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the inbox holds, by folder, and at which folders this look was: None for all.
+
+    `is_all` is False where hints were lost, so that only a look at all of it tells more.
+    """
+
+    folders: Mapping[str, Folder]
+    seen: frozenset[str] | None
+    is_all: bool
+
+
 class Watch:
     """The inbox's folder, as of the last `look`.
 
@@ -43,6 +56,7 @@ class Watch:
         self._inbox = inbox
         self._trouble: OSError | None = None
         self._told: tuple[object, ...] = ()
+        self._survey = Survey(inbox)
         self.bell = self._hung_up() if settings.events else None
         self.root: FolderId | None = None
         with suppress(OSError):
@@ -61,22 +75,39 @@ class Watch:
         """Seconds from one look to the next where nothing hints at an earlier one."""
         if self._settings.scan_interval_s is not None:
             return self._settings.scan_interval_s
-        return INTERVAL_WITH_EVENTS_S if self._hears else INTERVAL_WITHOUT_EVENTS_S
+        return INTERVAL_WITH_EVENTS_S if self.hears else INTERVAL_WITHOUT_EVENTS_S
 
-    def look(self) -> Scan:
-        """Scan the inbox, and have each folder in it watched.
+    @property
+    def hears(self) -> bool:
+        """Whether every change in the inbox rings, as far as is known."""
+        return self.bell is not None and self._is_local and self._why_deaf is None
 
-        Raises `OSError` if the inbox can't be listed.
+    def look(self, suspects: Iterable[str] | None = None) -> Look:
+        """List the inbox, and have each folder in it watched.
+
+        Only the folders that rang, and the suspects among the others; all of them where suspects
+        is None, and where hints can't be relied on. Raises `OSError` if the inbox can't be listed.
         """
         root = Place(self._inbox).folder_id()
         if self.root != root:
             self.root = root
             self._judge()
+            suspects = None
             log.warning(Event.INBOX_CHANGED, inbox=str(self._inbox), filesystem=self._filesystem)
-        with self._round() as watch:
-            found = scan(self._inbox, watch)
+        seen, is_all = None, True
+        if self.bell is None or not self._is_local:
+            self._survey.whole()
+        elif suspects is None or not self.hears:
+            self.bell.heard()  # what happened before such a look is of no use to it
+            with self.bell.watching_all() as watch:
+                self._survey.whole(watch)
+        else:
+            heard = self.bell.heard()
+            paths = heard.folders.union(suspects)
+            seen = frozenset(self._survey.part(paths, heard.anew, self.bell.watch))
+            is_all = heard.is_all
         self._tell()
-        return found
+        return Look(self._survey.folders, seen, is_all)
 
     def close(self) -> None:
         """Stop watching."""
@@ -94,11 +125,6 @@ class Watch:
         self._filesystem = filesystem_of(self._inbox)
         self._is_local = hears_events(self._filesystem)
 
-    def _round(self) -> AbstractContextManager[Callable[[int], None]]:
-        if self.bell and self._is_local:
-            return self.bell.round()
-        return nullcontext(lambda _fd: None)
-
     @property
     def _why_deaf(self) -> OSError | None:
         """What keeps events away that should come."""
@@ -106,14 +132,10 @@ class Watch:
             return None
         return self.bell.trouble if self.bell else self._trouble
 
-    @property
-    def _hears(self) -> bool:
-        return self.bell is not None and self._is_local and self._why_deaf is None
-
     def _tell(self) -> None:
         """Log how the inbox is watched: at first, and when that has changed."""
         why, before = self._why_deaf, self._told
-        self._told = (self.root, self._hears, why and why.errno)
+        self._told = (self.root, self.hears, why and why.errno)
         if self._told == before:
             return
         if why is not None:
@@ -126,7 +148,7 @@ class Watch:
             Event.WATCHING,
             inbox=str(self._inbox),
             filesystem=self._filesystem,
-            events=self._hears,
+            events=self.hears,
             interval_s=self.interval_s,
             quiet_period_s=self.quiet_period_s,
         )

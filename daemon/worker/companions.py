@@ -4,7 +4,8 @@
 """
 
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from daemon.worker.pictures import (
     colours,
     damage_is_trouble,
     decode,
+    in_strips,
     turned,
 )
 from daemon.worker.protocol import Input
@@ -27,6 +29,8 @@ LOSSY_MASK_THRESHOLD: Final = 127
 # A lossy trimap's values spread around 0, 128 and 255; these lie a third of the way to the middle.
 LOSSY_TRIMAP_BACKGROUND: Final = 42
 LOSSY_TRIMAP_FOREGROUND: Final = 213
+
+Values = NDArray[np.uint8] | NDArray[np.uint16]
 
 WHITE_8_BITS: Final = 255
 WHITE_16_BITS: Final = 65535
@@ -61,7 +65,9 @@ def read_mask(data: bytes, picture: Picture, max_pixels: int) -> Companion:
     if hole.all():
         raise Trouble("mask_covers_everything")
     notes = () if hole.any() else ("the mask marks nothing, so the picture is unchanged",)
-    return Companion(np.where(hole, np.uint8(255), np.uint8(0)), decoded.read, notes)
+    mask = hole.view(np.uint8)
+    mask *= 255
+    return Companion(mask, decoded.read, notes)
 
 
 def read_subject(data: bytes, picture: Picture, max_pixels: int) -> Subject:
@@ -103,12 +109,12 @@ def read_trimap(data: bytes, picture: Picture, max_pixels: int) -> Companion:
     return Companion(trimap, decoded.read, notes)
 
 
-def _marked(values: NDArray[np.uint16], white: int, is_lossy: bool) -> NDArray[np.bool_]:
+def _marked(values: Values, white: int, is_lossy: bool) -> NDArray[np.bool_]:
     """What a mask marks: above 0 where it is lossless, above 127 of 255 where it is lossy."""
     return values > (LOSSY_MASK_THRESHOLD * (white // 255) if is_lossy else 0)
 
 
-def _values(decoded: Decoded, role: str, picture: Picture) -> tuple[NDArray[np.uint16], int]:
+def _values(decoded: Decoded, role: str, picture: Picture) -> tuple[Values, int]:
     """Values `[H,W]` from 0 to white, in the picture's upright size, and what white is."""
     image = decoded.image
     if decoded.orientation == 1 and image.size == picture.stored_size != picture.size:
@@ -123,13 +129,27 @@ def _values(decoded: Decoded, role: str, picture: Picture) -> tuple[NDArray[np.u
             companion_width=image.size[0],
             companion_height=image.size[1],
         )
+    shape = (image.height, image.width)
     if image.mode.startswith("I"):
-        plane = np.asarray(image).astype(np.int64).clip(0, WHITE_16_BITS)
-        return plane.astype(np.uint16), WHITE_16_BITS
+        return in_strips(image, shape, np.uint16, _deep_greys), WHITE_16_BITS
     if image.mode == "F":
         raise Trouble("colour_space", role=role, mode="floating point")
     with damage_is_trouble(role, decoded.read.format):
-        rgba = np.asarray(colours(image, role).convert("RGBA")).astype(np.uint16)
-    # The brightest channel, so that a saturated colour counts in full, times the opacity. Rounded
-    # up: what is not quite black and not quite transparent is not zero.
-    return (rgba[..., :3].max(axis=2) * rgba[..., 3] + 254) // 255, WHITE_8_BITS
+        return in_strips(image, shape, np.uint8, partial(_brightest, role=role)), WHITE_8_BITS
+
+
+def _deep_greys(image: Any) -> NDArray[np.int64]:
+    return np.asarray(image).astype(np.int64).clip(0, WHITE_16_BITS)
+
+
+def _brightest(image: Any, role: str) -> NDArray[Any]:
+    """The brightest channel, so that a saturated colour counts in full, times the opacity.
+
+    Rounded up: what is not quite black and not quite transparent is not zero.
+    """
+    if image.mode in ("1", "L") and "transparency" not in image.info:
+        return np.asarray(image.convert("L"))
+    rgba: NDArray[np.uint16]
+    rgba = np.asarray(colours(image, role).convert("RGBA")).astype(np.uint16)
+    brightest: NDArray[np.uint16] = rgba[..., :3].max(axis=2)
+    return (brightest * rgba[..., 3] + 254) // 255

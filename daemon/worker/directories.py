@@ -110,19 +110,6 @@ def bytes_claimed(data: bytes) -> int:
     return claimed
 
 
-def with_only(data: bytes, tags: Collection[int]) -> bytes:
-    """The file with a directory of these of its tags, each once, in order, and no page after it."""
-    first: dict[int, Entry] = {}
-    for entry in first_entries(io.BytesIO(data)):
-        if entry.tag in tags:
-            first.setdefault(entry.tag, entry)
-    layout = layout_of(data)
-    start = len(data) + len(data) % 2
-    head = data[: layout.first_at] + struct.pack(layout.place, start)
-    parts = (head, data[len(head) :], bytes(start - len(data)), *_packed(layout, first.values()))
-    return b"".join(parts)
-
-
 def add_entries(file: BinaryIO, added: Iterable[Entry], without: Collection[int]) -> None:
     """Write the first directory anew at the file's end, with these entries and without those."""
     names = {entry.tag for entry in added} | set(without)

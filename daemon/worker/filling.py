@@ -2,7 +2,8 @@
 
 Windows in full resolution are filled as the network fills them. Of a window that is scaled down the
 network is asked for somewhat more than the hole, a rim whose truth is known: the step between the
-two, smoothed into the hole, is taken off what it made, so that colours and brightness meet.
+two, smoothed into the hole, is taken off what it made, so that colours and brightness meet. What
+the photo has at the rim that is finer than that scale, as grain and lines, fades out into the hole.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from daemon.worker.holes import Plan, Window, plan_windows
-from daemon.worker.membrane import stretched
+from daemon.worker.membrane import stretched, without_step
 from daemon.worker.scaling import Plane, known_scaled_down, scaled_up
 
 Pixels = NDArray[np.uint8]
@@ -25,6 +26,9 @@ Fill = Callable[[Pixels, Pixels], Pixels]
 
 # How far beyond a hole the network is asked, in pixels that it sees.
 _RIM: Final = 2
+# Within how many pixels of the rim what the network could not see of it fades out.
+_FADE: Final = 16
+_STRIP_ROWS: Final = 256
 # What of a window must be left known for that.
 _LEAST_KNOWN: Final = 1 / 16
 _AROUND: Final = np.ones((3, 3), bool)
@@ -138,11 +142,28 @@ def _put_back(
     else:
         met = _met(made.astype(np.float32), sight.averages, sight.mask != 0, sight.is_known)
         rows, columns = _extent(mine)
-        size = (window.height, window.width)
-        large = np.rint(scaled_up(met, size, rows, columns)).clip(0, 255).astype(np.uint8)
-        hole = mine[rows, columns]
-        canvas[window.box][rows, columns][hole] = large[hole]
+        _paste(met, mine, rows, columns, canvas[window.box])
+        _close(mine, rows, columns, canvas[window.box], left[window.box] != 0)
     left[window.box][mine] = 0
+
+
+def _paste(met: Plane, mine: Region, rows: slice, columns: slice, canvas: Pixels) -> None:
+    """Put what was made, scaled up, where it belongs; in strips, as floats take much memory."""
+    for top in range(rows.start, rows.stop, _STRIP_ROWS):
+        strip = slice(top, min(top + _STRIP_ROWS, rows.stop))
+        large = np.rint(scaled_up(met, mine.shape, strip, columns)).clip(0, 255).astype(np.uint8)
+        hole = mine[strip, columns]
+        canvas[strip, columns][hole] = large[hole]
+
+
+def _close(mine: Region, rows: slice, columns: slice, canvas: Pixels, left: Region) -> None:
+    """Take away what is left of the step at the rim, which is finer than the network saw."""
+    height, width = mine.shape
+    rows = slice(max(0, rows.start - 1), min(height, rows.stop + 1))
+    columns = slice(max(0, columns.start - 1), min(width, columns.stop + 1))
+    part, own = canvas[rows, columns], mine[rows, columns]
+    shift = without_step(part, own, left[rows, columns] & ~own, _FADE)
+    part[own] = np.rint(part[own] + shift).clip(0, 255)
 
 
 def _met(made: Plane, averages: Plane, asked: Region, is_known: Region) -> Plane:

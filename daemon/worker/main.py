@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn
@@ -50,11 +51,14 @@ def _answer(
         with opened(job, descriptors) as files:
             return worker.do(job, files, network)
     except Trouble as met:
-        trouble = met
+        return _problem(job, met)
     except MemoryError:
-        trouble = Trouble("out_of_memory", detail="the machine's memory")
+        return _problem(job, Trouble("out_of_memory", detail="the machine's memory"))
     except OSError as error:
-        trouble = world_trouble(error)
+        return _problem(job, world_trouble(error))
+
+
+def _problem(job: Job, trouble: Trouble) -> Problem:
     return Problem(job=job.job, reason=trouble.reason.key, facts=trouble.facts)
 
 
@@ -115,10 +119,15 @@ def _work(
     from daemon.worker.inference import is_poisoned
     from daemon.worker.retouching import Worker
 
+    # Of what is damaged. Who mutes them for a moment, as decoding does, mutes them for all threads.
+    warnings.simplefilter("ignore")
     worker = Worker(orders, confinement)
-    voice = Voice(out)
+    voice, turns = Voice(out), threading.Lock()
+    # Now, and not with each job: where memory is short, a thread that is started may never be.
+    for _ in range(worker.jobs_at_once):
+        at_work = (worker, received, turns, voice)
+        threading.Thread(target=_do_jobs, args=at_work, daemon=True).start()
     voice.say(worker.hello())
-    threading.Thread(target=_begin_jobs, args=(worker, received, voice), daemon=True).start()
     try:
         worker.run_networks()
     except RuntimeError as error:
@@ -141,21 +150,20 @@ class Voice:
             self._out.write(line(message))
 
 
-def _begin_jobs(
-    worker: "Worker", received: "queue.SimpleQueue[_Received]", voice: Voice
+def _do_jobs(
+    worker: "Worker",
+    received: "queue.SimpleQueue[_Received]",
+    turns: threading.Lock,
+    voice: Voice,
 ) -> NoReturn:
+    """Do one job after the other, beside others who do the same."""
     while True:
-        job, descriptors = received.get()
-        if isinstance(job, Job):
-            # Taken here, so that the jobs' turns are in the order in which they came.
-            at_work = (worker, job, descriptors, worker.turn(job), voice)
-            threading.Thread(target=_do, args=at_work, daemon=True).start()
-
-
-def _do(
-    worker: "Worker", job: Job, descriptors: Sequence[int], network: "Turn", voice: Voice
-) -> None:
-    voice.say(_answer(worker, job, descriptors, network))
+        with turns:  # the jobs have their turns in the order in which they came
+            job, descriptors = received.get()
+            if not isinstance(job, Job):
+                continue
+            network = worker.turn(job)
+        voice.say(_answer(worker, job, descriptors, network))
 
 
 def _end_all(what: threading.ExceptHookArgs) -> NoReturn:

@@ -16,6 +16,7 @@ from daemon.settings import OutputFormat
 # How much the worker is kept from what it does not need: see `confinement`.
 Confine = Literal["auto", "require", "no"]
 Held = Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]
+JobsAtOnce = Annotated[int, Field(ge=1, le=64)]
 Suffix = Annotated[str, Field(pattern=r"^\.[a-z]{1,6}(\.[a-z]{1,4})?$")]
 
 
@@ -49,7 +50,7 @@ class Orders(_Message):
     `keep_out` are the folders that confinement keeps it out of, as `os.fsencode` writes them.
     `compile_first` is for the first worker of a run: what it needs compiled is, before it is
     confined. `memory_limit_bytes` holds on a CPU only. `window_memory_bytes` is for what a network
-    works at once; None leaves it to the device.
+    works at once, and `jobs_at_once` how many jobs it gets; None leaves either to the device.
     """
 
     kind: Literal["orders"] = "orders"
@@ -64,6 +65,8 @@ class Orders(_Message):
     keep_out: tuple[bytes, ...]
     compile_first: bool
     memory_limit_bytes: int | None
+    png_compression: Annotated[int, Field(ge=0, le=9)] = 3
+    jobs_at_once: JobsAtOnce | None = None
     window_memory_bytes: int | None = None
 
 
@@ -113,7 +116,8 @@ class Model(_Message):
 class Hello(_Message):
     """From the worker: it is ready. `devices` are all that this machine has.
 
-    `confinement` names what confines it, `unconfined` what could not be had, and why.
+    `jobs_at_once` is how many it can have in hand. `confinement` names what confines it,
+    `unconfined` what could not be had, and why.
     """
 
     kind: Literal["hello"] = "hello"
@@ -121,6 +125,7 @@ class Hello(_Message):
     devices: tuple[str, ...]
     models: dict[Task, Model]
     torch_version: str
+    jobs_at_once: JobsAtOnce = 1
     confinement: tuple[str, ...] = ()
     unconfined: str | None = None
 

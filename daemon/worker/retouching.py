@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, Final, NoReturn
 
 from daemon.reasons import Trouble
 from daemon.worker import companions, limits, pictures, trimaps
-from daemon.worker.batching import Turn, Turns
+from daemon.worker.batching import MOST_IN_A_BATCH, Turn, Turns
 from daemon.worker.companions import Companion, Subject
 from daemon.worker.confinement import Confinement
 from daemon.worker.elbowroom import LARGE_FROM, Elbowroom
@@ -23,6 +23,11 @@ from daemon.worker.inference import Network, all_devices, set_threads
 from daemon.worker.pictures import Picture
 from daemon.worker.protocol import Done, Hello, Job, Model, Orders, Produced
 from daemon.worker.windows import work
+
+# One that is read, one that the network works on, one that is written. A GPU is faster than all of
+# that, and is kept busy by as many as may share a batch.
+_CPU_JOBS: Final = 3
+_GPU_JOBS: Final = MOST_IN_A_BATCH
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,11 @@ class Worker:
             compile_it()
         self._turns = Turns(orders.window_memory_bytes)
         self._elbowroom = Elbowroom()
+
+    @property
+    def jobs_at_once(self) -> int:
+        """How many jobs it is to have in hand."""
+        return self._orders.jobs_at_once or (_CPU_JOBS if self.device == "cpu" else _GPU_JOBS)
 
     def run_networks(self) -> NoReturn:
         """Run for ever what the jobs want run; see `Turns.serve`. For one thread, the main one."""
@@ -134,12 +144,12 @@ class Worker:
         companion: Companion | Subject,
         seconds: dict[str, float],
     ) -> Done:
-        outputs = []
+        outputs, png = [], self._orders.png_compression
         if isinstance(companion, Subject):
             assert job.trimap_band_percent is not None  # noqa: S101 - the message's own promise
             with _timed(seconds, "trimap"):
                 companion = trimaps.trimap_from(companion, job.trimap_band_percent)
-                pictures.write_plane(companion.values, files.outputs["trimap"])
+                pictures.write_plane(companion.values, files.outputs["trimap"], png)
             outputs.append(Produced(held="trimap", suffix=".trimap.png"))
         with _timed(seconds, "network"):
             result, seen = work(
@@ -154,6 +164,7 @@ class Worker:
                     files.outputs["result"],
                     self._orders.output_format,
                     self._orders.jpeg_quality,
+                    png,
                 )
             outputs.append(Produced(held="result", suffix=suffix))
         else:
@@ -161,8 +172,8 @@ class Worker:
             with _timed(seconds, "foreground"):
                 foreground = estimate_foreground(picture.rgb(), result)
             with _timed(seconds, "write"):
-                pictures.write_cutout(picture, foreground, result, files.outputs["cutout"])
-                pictures.write_plane(result, files.outputs["alpha"])
+                pictures.write_cutout(picture, foreground, result, files.outputs["cutout"], png)
+                pictures.write_plane(result, files.outputs["alpha"], png)
             outputs += [
                 Produced(held="cutout", suffix=".cutout.png"),
                 Produced(held="alpha", suffix=".alpha.png"),
@@ -182,6 +193,7 @@ class Worker:
             device=self.device,
             devices=all_devices(),
             torch_version=sys.modules["torch"].__version__,
+            jobs_at_once=self.jobs_at_once,
             confinement=self._confinement.holds,
             unconfined=self._confinement.lacks,
             models={

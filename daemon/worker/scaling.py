@@ -3,6 +3,11 @@
 Uses Pillow to resample arrays, never to open a file.
 """
 
+from collections.abc import Callable
+from functools import partial
+from math import ceil
+from typing import Any, Final
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,6 +22,10 @@ Size = tuple[int, int]
 _DOWN = Resampling.HAMMING
 _UP = Resampling.BICUBIC
 
+# How far an average reaches, in pixels of what is scaled down; more than the filter does.
+_REACH: Final = 2
+_STRIP_ROWS: Final = 32
+
 # Shares of a pixel smaller than this are rounding.
 _SLIGHT = 1e-4
 
@@ -27,20 +36,39 @@ def known_scaled_down(part: Pixels, hole: NDArray[np.bool_], size: Size) -> tupl
     `size` is height and width. Gives `[h',w',3]` in 0..255 and `[h',w']` in 0..1; nothing of what
     is in the hole gets into either. Where nothing is known the average is 0.
     """
-    known = ~hole
-    share = _resampled(known.astype(np.float32), size, _DOWN)
-    planes = [
-        _resampled(np.where(known, part[..., i], np.float32(0)), size, _DOWN)
-        for i in range(part.shape[2])
-    ]
-    averages = np.stack(planes, axis=-1) / np.maximum(share, _SLIGHT)[..., None]
+    share = _scaled_down(lambda rows: ~hole[rows], hole.shape, size)
+    averages = np.empty((*size, part.shape[2]), np.float32)
+    for i in range(part.shape[2]):
+        known = partial(_known, part[..., i], hole)
+        averages[..., i] = _scaled_down(known, hole.shape, size)
+    averages /= np.maximum(share, _SLIGHT)[..., None]
     share = np.where(share > 1 - _SLIGHT, np.float32(1), share)
     return averages.clip(0, 255), np.where(share < _SLIGHT, np.float32(0), share)
 
 
+def _known(plane: Pixels, hole: NDArray[np.bool_], rows: slice) -> Pixels:
+    """Some rows of a plane, 0 where the hole is."""
+    return np.where(hole[rows], np.uint8(0), plane[rows])
+
+
 def plane_scaled_down(plane: Pixels, size: Size) -> Plane:
     """Averages of a plane `[h,w]`."""
-    return _resampled(plane.astype(np.float32), size, _DOWN)
+    return _scaled_down(lambda rows: plane[rows], plane.shape, size)
+
+
+def _scaled_down(plane: Callable[[slice], Any], shape: tuple[int, ...], size: Size) -> Plane:
+    """Averages of a plane of which some rows can be had: as floats all would take much memory."""
+    made = np.empty(size, np.float32)
+    step = shape[0] / size[0]
+    for top in range(0, size[0], _STRIP_ROWS):
+        bottom = min(top + _STRIP_ROWS, size[0])
+        first = max(0, int((top - _REACH) * step))
+        rows = slice(first, min(shape[0], ceil((bottom + _REACH) * step)))
+        strip = plane(rows).astype(np.float32)
+        end = min(bottom * step - first, float(len(strip)))  # rounding must not lead beyond it
+        box = (0.0, top * step - first, float(shape[1]), end)
+        made[top:bottom] = _resampled(strip, (bottom - top, size[1]), _DOWN, box)
+    return made
 
 
 def scaled_up(made: Plane, size: Size, rows: slice, columns: slice) -> Plane:

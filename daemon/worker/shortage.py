@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+import numpy as np
 import psutil
 
 _Result = TypeVar("_Result")
@@ -29,6 +30,10 @@ _SIGNS: Final = (
 )
 
 
+# From what a heap may hold of what was let go down to what the smallest picture needs.
+_LITTLE_BYTES: Final = tuple(1 << power for power in range(26, 17, -1))
+
+
 def is_want_of_memory(error: BaseException) -> bool:
     """True for an error after which the same is possible in smaller portions.
 
@@ -50,6 +55,14 @@ def past_refusal(function: Callable[[], _Result]) -> _Result:
         return fresh.submit(function).result()
 
 
+def _can_be_had(nbytes: int) -> bool:
+    try:
+        np.empty(nbytes, np.uint8)  # asked for, given back, never touched
+    except MemoryError:
+        return False
+    return True
+
+
 def free_bytes() -> int:
     """What is free of the machine's memory, as far as this process may take it."""
     free: int = psutil.virtual_memory().available
@@ -57,4 +70,6 @@ def free_bytes() -> int:
     if limit == resource.RLIM_INFINITY:
         return free
     taken: int = psutil.Process().memory_info().data  # what RLIMIT_DATA counts
-    return max(0, min(free, limit - taken))
+    # What it has let go may count as taken, and can be had again.
+    let_go = next((size for size in _LITTLE_BYTES if size > limit - taken and _can_be_had(size)), 0)
+    return min(free, max(limit - taken, let_go))

@@ -55,7 +55,7 @@ def work(
         except Trouble as met:
             if met.reason.key not in _WANT_OF_MEMORY:
                 raise
-            trouble = met
+            trouble = met.with_traceback(None)  # which holds what was in use
         else:
             return result, (*notes, *attempt.notes(network.device))
     assert trouble is not None  # noqa: S101 - there is an attempt, and it did not return

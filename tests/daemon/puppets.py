@@ -24,6 +24,7 @@ from daemon.worker.protocol import Done, Hello, Job, Problem, line
 
 START_S = 10.0
 LIMIT_S = 100.0
+JOBS_AT_ONCE = 3
 JOB = Job(job="the job", task="inpaint", role="mask", outputs=("result",))
 # Holds its pipe open when it is killed, as the kernel does while it takes a large process down. Its
 # child ends by itself soon after the test.
@@ -108,7 +109,8 @@ class Theatre:
     def ready(self, worker: Worker, after: float = START_S) -> None:
         """Let a worker say that it is, so long after now."""
         self.now += after
-        self.puppets.of(worker).say(standin.HELLO.model_copy(update={"device": worker.device}))
+        about = {"device": worker.device, "jobs_at_once": JOBS_AT_ONCE}
+        self.puppets.of(worker).say(standin.HELLO.model_copy(update=about))
         assert self.crew.listen(worker) == []
         assert worker.hello
         self.crew.tend()

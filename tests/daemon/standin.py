@@ -30,7 +30,9 @@ MODEL = Model(
     trained=True,
     metrics=None,
 )
-HELLO = Hello(device="cpu", devices=("cpu",), models={"inpaint": MODEL}, torch_version="none")
+HELLO = Hello(
+    device="cpu", devices=("cpu",), models={"inpaint": MODEL}, torch_version="none", jobs_at_once=1
+)
 _INPUT = Input(sha256="0" * 64, bytes=1, width=1, height=1, mode="RGB", format="PNG")
 
 

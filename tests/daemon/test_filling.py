@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from daemon.worker.filling import fill_holes
-from daemon.worker.membrane import stretched
+from daemon.worker.membrane import stretched, without_step
 
 SIDE = 32
 
@@ -159,6 +159,21 @@ def test_scaled_fill_of_the_wrong_brightness_meets_a_gradient_at_the_rim() -> No
     assert np.abs(filled.picture.astype(int) - picture).max() <= 4
 
 
+def test_scaled_fill_takes_grain_and_lines_in_from_the_rim() -> None:
+    picture, mask = gradient(500, 600), disc(500, 600, 120)
+    grain = np.random.default_rng(0).normal(0, 6, picture.shape)
+    picture = np.clip(picture + grain, 0, 255).astype(np.uint8)
+    picture[:, 295:305] = 20
+    filled = fill_holes(picture, mask, grey, SIDE).picture
+    # As much as between neighbours in the photo's own grain, but for what is rounded.
+    assert rim_step(filled, mask) < rim_step(picture, mask)
+    top = int(np.flatnonzero(mask[:, 300])[0])
+    assert abs(int(filled[top, 300, 1]) - int(picture[top - 1, 300, 1])) < 20
+    # The line fades out: far from the rim nothing is left of it.
+    deep = filled[top + 40, 280:320, 1].astype(int)
+    assert deep.max() - deep.min() < 12
+
+
 def test_scaled_fill_on_one_colour_can_not_be_seen() -> None:
     picture, mask = np.full((500, 600, 3), 77, np.uint8), disc(500, 600, 120)
     assert (fill_holes(picture, mask, grey, SIDE).picture == 77).all()
@@ -248,3 +263,33 @@ def test_membrane_ends_level_at_the_border_and_is_nothing_where_nothing_holds_it
     assert np.abs(stretched(given, inside) - 5).max() < 0.05
     assert (stretched(given, np.ones((20, 30), bool)) == 0).all()
     assert np.array_equal(stretched(given, np.zeros((20, 30), bool)), given)
+
+
+def test_step_at_the_rim_is_taken_away_and_less_of_it_farther_inside() -> None:
+    picture, hole = np.full((60, 80, 3), 100, np.uint8), disc(60, 80, 25) > 0
+    picture[hole] = 60
+    shift = np.zeros(picture.shape, np.float32)
+    shift[hole] = without_step(picture, hole, np.zeros_like(hole), 8)
+    row = shift[30, 40:, 1]
+    inside = hole[30, 40:]
+    rim = int(np.flatnonzero(inside)[-1])
+    assert 30 < row[rim] <= 40
+    assert (np.diff(row[rim - 8 : rim + 1]) >= 0).all()
+    assert (row[: rim - 9] == 0).all()
+    assert (shift[~hole] == 0).all()
+
+
+def test_what_is_yet_to_be_filled_holds_no_membrane() -> None:
+    picture, filled = np.full((40, 60, 1), 50, np.uint8), np.zeros((40, 60), bool)
+    rest = filled.copy()
+    filled[10:30, 10:30] = rest[10:30, 30:50] = True
+    picture[filled] = 50  # meets what is known, but not what is left
+    picture[rest] = 255
+    assert (without_step(picture, filled, rest, 8) == 0).all()
+
+
+def test_fill_with_nothing_known_around_it_is_left_as_it_is() -> None:
+    everything = np.ones((20, 30), bool)
+    shift = without_step(np.full((20, 30, 3), 9, np.uint8), everything, ~everything, 4)
+    assert shift.shape == (600, 3)
+    assert (shift == 0).all()

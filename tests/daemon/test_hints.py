@@ -26,7 +26,8 @@ def bell() -> Iterator[Hints]:
 
 
 def look(bell: Hints, inbox: Path) -> None:
-    with bell.round() as watch:
+    bell.heard()
+    with bell.watching_all() as watch:
         scan(inbox, watch)
 
 
@@ -117,13 +118,14 @@ def test_what_comes_while_the_round_goes_on_rings(bell: Hints, inbox: Path) -> N
     """Nothing falls between the watching of a folder and its listing."""
     (inbox / "day 1").mkdir()
 
-    def watch_and_write(fd: int, watch: Callable[[int], None]) -> None:
-        watch(fd)
+    def watch_and_write(fd: int, path: str) -> None:
+        bell.watch(fd, path)
         if Path(f"/proc/self/fd/{fd}").readlink().name == "day 1":
             write(inbox / "day 1")
 
-    with bell.round() as watch:
-        found = scan(inbox, lambda fd: watch_and_write(fd, watch))
+    bell.heard()
+    with bell.watching_all():
+        found = scan(inbox, watch_and_write)
     assert [entry.path for entry in found.pictures] == ["day 1/a.jpg"]
     assert rings(bell)
 
@@ -172,7 +174,7 @@ def test_a_folder_that_has_become_a_link_leads_no_watch_outside(
 
 def test_a_round_that_an_error_ends_forgets_no_folder(bell: Hints, inbox: Path) -> None:
     look(bell, inbox)
-    with pytest.raises(RuntimeError), bell.round():
+    with pytest.raises(RuntimeError), bell.watching_all():
         raise RuntimeError
     write(inbox)
     assert rings(bell)
@@ -180,8 +182,8 @@ def test_a_round_that_an_error_ends_forgets_no_folder(bell: Hints, inbox: Path) 
 
 def test_a_folder_that_cannot_be_watched_is_no_error_and_is_known(bell: Hints, inbox: Path) -> None:
     file = os.open(inbox.parent / "no folder", os.O_CREAT | os.O_RDONLY)
-    with bell.round() as watch:
-        watch(file)
+    with bell.watching_all() as watch:
+        watch(file, "no folder")
     assert isinstance(bell.trouble, NotADirectoryError)
     os.close(file)
     look(bell, inbox)

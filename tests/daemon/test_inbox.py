@@ -6,7 +6,6 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from structlog.testing import capture_logs
 
 from daemon.intake.hints import Hints
 from daemon.intake.pairing import Pair
-from daemon.intake.scan import Scan, scan
+from daemon.intake.scan import Survey
 from daemon.settings import load_settings
 from daemon.supervisor import watch as module
 from daemon.supervisor.inbox import Inbox
@@ -501,11 +500,10 @@ def test_a_hint_makes_the_next_look_sooner_but_never_later(box: Watched) -> None
 def test_looks_take_no_more_than_a_tenth_of_the_time_whatever_the_hints(
     box: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slow(folder: Path, watch: Callable[[int], None]) -> Scan:
+    def slow(survey: Survey) -> None:
         box.clock.now += 3.0
-        return scan(folder, watch)
 
-    monkeypatch.setattr(module, "scan", slow)
+    monkeypatch.setattr(Survey, "whole", slow)
     box.look()
     box.inbox.hasten()
     assert box.inbox.next_look >= box.clock.now + 9 * 3.0
@@ -605,6 +603,7 @@ def test_folders_that_cannot_be_watched_are_told_once_and_so_is_that_they_can_ag
     assert first["events"]
     with monkeypatch.context() as context:
         context.setattr(INotify, "add_watch", no_watch_left)
+        box.put("day/cat.jpg")
         unavailable, watching = box.look(after=1)
         assert "max_user_watches" in unavailable["advice"]
         assert (watching["events"], watching["interval_s"]) == (False, 2.0)

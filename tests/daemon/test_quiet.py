@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.intake.quiet import IncompleteBook, QuietBook
-from daemon.intake.scan import Entry, Identity
+from daemon.intake.scan import Entry, Folder, Identity
 
 PATH = "a.jpg"
 
@@ -12,10 +12,15 @@ def entry(path: str = PATH, inode: int = 1, size: int = 100, mtime_ns: int = 0) 
     return Entry(path, Identity(1, inode, size, mtime_ns))
 
 
+def observe(book: QuietBook, now: float, *entries: Entry) -> None:
+    """See these files, and no others, in the inbox itself."""
+    book.observe({"": Folder({entry.path: entry for entry in entries})}, now)
+
+
 def test_a_still_file_is_quiet_one_period_after_it_was_first_seen() -> None:
     book = QuietBook(5.0)
     for now in (10.0, 12.0, 14.9):
-        book.observe([entry()], now)
+        observe(book, now, entry())
     assert book.quiet_at(entry()) == 15.0
 
 
@@ -33,44 +38,57 @@ def test_a_still_file_is_quiet_one_period_after_it_was_first_seen() -> None:
 )
 def test_any_change_starts_the_period_anew(changed: Entry) -> None:
     book = QuietBook(5.0)
-    book.observe([entry()], 10.0)
-    book.observe([changed], 14.0)
+    observe(book, 10.0, entry())
+    observe(book, 14.0, changed)
     assert book.quiet_at(changed) == 19.0
 
 
 def test_a_change_and_back_starts_the_period_anew() -> None:
     book = QuietBook(5.0)
-    book.observe([entry()], 10.0)
-    book.observe([entry(size=101)], 11.0)
-    book.observe([entry()], 12.0)
+    observe(book, 10.0, entry())
+    observe(book, 11.0, entry(size=101))
+    observe(book, 12.0, entry())
     assert book.quiet_at(entry()) == 17.0
 
 
 def test_an_empty_file_is_never_quiet() -> None:
     book = QuietBook(0.0)
-    book.observe([entry(size=0)], 10.0)
+    observe(book, 10.0, entry(size=0))
     assert book.quiet_at(entry(size=0)) is None
 
 
 def test_a_file_that_was_away_for_a_scan_starts_anew() -> None:
     book = QuietBook(5.0)
-    book.observe([entry()], 10.0)
-    book.observe([], 11.0)
-    book.observe([entry()], 12.0)
+    observe(book, 10.0, entry())
+    observe(book, 11.0)
+    observe(book, 12.0, entry())
     assert book.quiet_at(entry()) == 17.0
 
 
 def test_one_file_changing_leaves_the_others_quiet() -> None:
     book = QuietBook(5.0)
-    book.observe([entry("a.jpg"), entry("b.jpg")], 10.0)
-    book.observe([entry("a.jpg"), entry("b.jpg", size=7)], 13.0)
+    observe(book, 10.0, entry("a.jpg"), entry("b.jpg"))
+    observe(book, 13.0, entry("a.jpg"), entry("b.jpg", size=7))
     assert book.quiet_at(entry("a.jpg")) == 15.0
     assert book.quiet_at(entry("b.jpg", size=7)) == 18.0
 
 
+def test_each_folder_has_its_own_times_and_one_that_went_and_came_starts_anew() -> None:
+    day, night = (Folder({"a.jpg": entry(f"{name}/a.jpg")}) for name in ("day", "night"))
+    book = QuietBook(5.0)
+    book.observe({"day": day}, 10.0)
+    book.observe({"day": day, "night": night}, 11.0)
+    assert book.quiet_at(entry("day/a.jpg")) == 15.0
+    assert book.quiet_at(entry("night/a.jpg")) == 16.0
+    book.observe({"night": night}, 12.0)
+    book.observe({"day": day, "night": night}, 13.0)
+    assert book.quiet_at(entry("day/a.jpg")) == 18.0
+    assert book.quiet_at(entry("night/a.jpg")) == 16.0
+
+
 def test_without_a_period_a_file_is_quiet_at_once() -> None:
     book = QuietBook(0.0)
-    book.observe([entry()], 10.0)
+    observe(book, 10.0, entry())
     assert book.quiet_at(entry()) == 10.0
 
 

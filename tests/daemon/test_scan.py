@@ -4,13 +4,12 @@ import os
 import socket
 import subprocess
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daemon.intake.scan import MAX_DEPTH, Identity, Scan, scan
-from daemon.places import Place
 
 ODD_NAMES = [
     "two words.jpg",
@@ -201,18 +200,15 @@ def test_a_folder_that_becomes_a_link_after_it_was_listed_is_not_entered(
 ) -> None:
     put(tmp_path / "outside" / "secret.jpg")
     put(tmp_path / "inbox" / "day" / "a.jpg")
-    listing = Place.listing
+    opened = os.open
 
-    def swap(
-        place: Place, before: Callable[[int], None]
-    ) -> list[tuple[str, os.stat_result | OSError]]:
-        found = listing(place, before)
-        if place.path == "":
+    def swap_and_open(path: str, how: int, **more: Any) -> int:
+        if path == "day":
             (tmp_path / "inbox" / "day").rename(tmp_path / "gone")
             (tmp_path / "inbox" / "day").symlink_to(tmp_path / "outside")
-        return found
+        return opened(path, how, **more)
 
-    monkeypatch.setattr(Place, "listing", swap)
+    monkeypatch.setattr(os, "open", swap_and_open)
     found = scan(tmp_path / "inbox")
     assert found.pictures == ()
     assert [type(error) for error in found.errors] == [NotADirectoryError]

@@ -31,8 +31,8 @@ PHOTO = np.asarray(samples.photo())
 HOLE = samples.hole()
 BANDS = samples.bands()
 MAX_FILE_BYTES = 1_000_000
-# Enough for torch and a small picture.
-MEMORY_LIMIT_BYTES = 900_000_000
+# Enough for torch, its threads and a small picture.
+MEMORY_LIMIT_BYTES = 1_000_000_000
 EARLY = Job(job="early", task="inpaint", role="mask", outputs=("result",))
 
 

@@ -9,7 +9,7 @@ file has, and knows what it must keep; what can't be kept is refused in words, n
 
 from daemon.worker.pictures.colours import colours
 from daemon.worker.pictures.damage import damage_is_trouble
-from daemon.worker.pictures.eight_bits import Decoded, turned
+from daemon.worker.pictures.eight_bits import Decoded, in_strips, turned
 from daemon.worker.pictures.picture import Picture, Pixels, Samples
 from daemon.worker.pictures.reading import decode, read_picture
 from daemon.worker.pictures.writing import write_cutout, write_plane, write_retouched
@@ -22,6 +22,7 @@ __all__ = [
     "colours",
     "damage_is_trouble",
     "decode",
+    "in_strips",
     "read_picture",
     "turned",
     "write_cutout",

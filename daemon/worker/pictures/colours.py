@@ -18,7 +18,7 @@ def to_kept(image: Image.Image) -> tuple[Image.Image, bytes | None, tuple[str, .
         converted, note = _cmyk_to_srgb(image, profile)
         return converted, None, (note,)
     if image.mode in ("1", "L", "LA", "La"):
-        kept = image.convert("LA" if _is_transparent(image) else "L")
+        kept = converted_to("LA" if _is_transparent(image) else "L", image)
     else:
         kept = colours(image, "picture")
     return kept, *fitting(profile, is_grey=kept.mode.startswith("L"))
@@ -36,7 +36,13 @@ def colours(image: Image.Image, role: str) -> Image.Image:
     """The image as RGB, or as RGBA where it has any transparency. Raises `Trouble`."""
     if image.mode == "LAB":
         raise Trouble("colour_space", role=role, mode="Lab")
-    return image.convert("RGBA" if _is_transparent(image) else "RGB")
+    return converted_to("RGBA" if _is_transparent(image) else "RGB", image)
+
+
+def converted_to(mode: str, image: Image.Image) -> Image.Image:
+    """The image in a mode: itself where it has that, of which Pillow would make a copy."""
+    is_so = image.mode == mode and "transparency" not in image.info
+    return image if is_so else image.convert(mode)
 
 
 def profile_space(profile: bytes) -> str | None:

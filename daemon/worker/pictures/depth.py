@@ -3,6 +3,7 @@
 A level is one of the 256 of 8 bits and 257 of the 65536, since 255 times 257 is 65535.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -23,9 +24,10 @@ _EDGE: Final = LEVEL + HALF_LEVEL
 _BEND: Final = _EDGE
 _BLOCK_ROWS: Final = 256
 _BLOCK_PIXELS: Final = 1 << 18
+_MOST_OF_32_BITS: Final = 1 << 31
 
 Hole = NDArray[np.bool_]
-Places = NDArray[np.intp]
+Places = NDArray[np.int32] | NDArray[np.int64]
 
 
 def to_8_bits(samples: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -52,14 +54,29 @@ def fill_without_steps(colours: NDArray[np.uint16], painted: NDArray[np.uint8], 
     growing gaps, as in Dammertz et al. 2010 (Edge-Avoiding A-Trous Wavelet Transform), here with
     shrinking ones, and projected on what the painted levels allow.
     """
-    colours[hole] = painted[hole].astype(np.uint16) * np.uint16(LEVEL)
-    rows, columns = np.nonzero(hole)
-    blocks = [slice(at, at + _BLOCK_PIXELS) for at in range(0, len(rows), _BLOCK_PIXELS)]
+    blocks = list(_places(hole))
+    for at in blocks:
+        rows, columns = np.divmod(at, hole.shape[1])
+        colours[rows, columns] = painted[rows, columns].astype(np.uint16) * np.uint16(LEVEL)
     for reach in _REACHES:
         # All are reckoned from what was before, so that the order of the blocks means nothing.
-        smooth = [_smoothed(colours, painted, rows[at], columns[at], reach) for at in blocks]
+        smooth = [
+            _smoothed(colours, painted, *np.divmod(at, hole.shape[1]), reach) for at in blocks
+        ]
         for at, values in zip(blocks, smooth, strict=True):
-            colours[rows[at], columns[at]] = values
+            colours[np.divmod(at, hole.shape[1])] = values
+
+
+def _places(hole: Hole) -> Iterator[Places]:
+    """Where a hole's pixels are, counted along the rows, in blocks that are not large.
+
+    In as few bytes as can be: of a large hole they take much of what the picture takes.
+    """
+    for top in range(0, len(hole), _BLOCK_ROWS):
+        inside = np.flatnonzero(hole[top : top + _BLOCK_ROWS]) + top * hole.shape[1]
+        small = inside.astype(np.int32 if hole.size < _MOST_OF_32_BITS else np.int64)
+        for start in range(0, len(small), _BLOCK_PIXELS):
+            yield small[start : start + _BLOCK_PIXELS]
 
 
 def _smoothed(

@@ -1,13 +1,16 @@
 """Decoding by Pillow: pictures of 8 bits a channel or fewer, and masks and trimaps of any depth.
 
-Arrays do not appear here: what comes out is a Pillow image, loaded and upright.
+What comes out is a Pillow image, loaded and upright, and `in_strips` makes an array of one.
 """
 
 import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from daemon.reasons import Trouble
@@ -24,6 +27,8 @@ _BMP_GREY_BITS: Final = {"1": 1, "L": 8}
 
 # TIFF compressions that lose, as Pillow names them.
 _LOSSY_COMPRESSIONS: Final = ("jpeg", "tiff_jpeg", "webp")
+
+_STRIP_ROWS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,21 @@ class Decoded:
 def turned(image: Image.Image, orientation: int) -> Image.Image:
     """The stored image of an EXIF orientation, upright."""
     return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+
+
+def in_strips(
+    image: Image.Image, shape: tuple[int, ...], dtype: Any, of: Callable[[Image.Image], Any]
+) -> NDArray[Any]:
+    """An array of this shape that holds what `of` makes of the image, strip by strip.
+
+    Made an array of whole, an image is in memory thrice for a moment.
+    """
+    made: NDArray[Any] = np.empty(shape, dtype)
+    for top in range(0, image.height, _STRIP_ROWS):
+        bottom = min(top + _STRIP_ROWS, image.height)
+        strip = of(image.crop((0, top, image.width, bottom)))
+        made[top:bottom] = strip
+    return made
 
 
 def decode_checked(data: bytes, kind: str, role: str, max_pixels: int) -> Decoded:

@@ -24,6 +24,9 @@ TURNS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# Those that change places of height and width.
+ON_SIDE: Final = (5, 6, 7, 8)
+
 # A resolution beyond this is damage.
 MAX_DPI: Final = 1e6
 
@@ -52,6 +55,7 @@ _INCH, _CENTIMETRE = 2, 3
 _CM_PER_INCH: Final = 2.54
 
 Tags = Mapping[int, Any]
+Dots = tuple[float, float]
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -78,9 +82,14 @@ def exif_of(image: Image.Image) -> bytes | None:
         return None
 
 
-def resolution_of(image: Image.Image) -> tuple[float, float] | None:
+def resolution_of(image: Image.Image) -> Dots | None:
     """Dots an inch, across and down, or None where they are not told or damaged."""
     return _dots(image.info.get("dpi"))
+
+
+def upright_resolution(dots: Dots | None, orientation: int) -> Dots | None:
+    """Dots an inch of a picture that was stored in this orientation: across is down on its side."""
+    return dots[::-1] if dots and orientation in ON_SIDE else dots
 
 
 def tags_of(data: bytes) -> Tags:
@@ -110,7 +119,7 @@ def profile_of_tiff(tags: Tags) -> bytes | None:
     return profile if isinstance(profile, bytes) else None
 
 
-def resolution_of_tiff(tags: Tags) -> tuple[float, float] | None:
+def resolution_of_tiff(tags: Tags) -> Dots | None:
     """Dots an inch, across and down, by a TIFF's tags."""
     dots = tags.get(TiffImagePlugin.X_RESOLUTION), tags.get(TiffImagePlugin.Y_RESOLUTION)
     unit = tags.get(TiffImagePlugin.RESOLUTION_UNIT, _INCH)
@@ -133,7 +142,7 @@ def _photo_directory(data: bytes, at: int) -> dict[int, Any]:
     return {tag: value for tag, value in _directory(data, at).items() if tag not in left_out}
 
 
-def _dots(told: Any) -> tuple[float, float] | None:
+def _dots(told: Any) -> Dots | None:
     try:
         across, down = (float(each) for each in told)
     except DECODING_ERRORS:

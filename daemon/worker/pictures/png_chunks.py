@@ -6,14 +6,17 @@ Decodes nothing. Numbers and names are those of the PNG specification, third edi
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from itertools import islice
+from typing import Any, BinaryIO, Final, NamedTuple
+
+from daemon.worker.pictures.parts import Parts
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 # Without the rest nothing is different that a pixel shows.
 _OF_PIXELS: Final = (b"IHDR", b"tRNS", b"IDAT", b"IEND")
 _FRAME_BYTES: Final = 12
-# Length, name, header and checksum of the first chunk.
-_HEADER_END: Final = 33
+# A chunk's length takes as many.
+_NAME_BYTES: Final = 4
 _INCHES_PER_METRE: Final = 1 / 0.0254
 _EXIF_PREFIX: Final = b"Exif\0\0"
 
@@ -38,11 +41,11 @@ def chunks_of(data: bytes) -> Iterator[Chunk]:
         at = end
 
 
-def with_pixels_only(data: bytes) -> bytes:
+def with_pixels_only(data: bytes) -> Parts:
     """The file with nothing in it but what its pixels need, as it stands there."""
     view = memoryview(data)
-    wanted = [view[c.start : c.end] for c in chunks_of(data) if c.name in _OF_PIXELS]
-    return b"".join((SIGNATURE, *wanted))
+    wanted = (view[c.start : c.end] for c in chunks_of(data) if c.name in _OF_PIXELS)
+    return Parts((SIGNATURE, *wanted))
 
 
 def exif_in(data: bytes) -> bytes | None:
@@ -51,12 +54,41 @@ def exif_in(data: bytes) -> bytes | None:
     return found and _EXIF_PREFIX + found.removeprefix(_EXIF_PREFIX)
 
 
-def with_keepsakes(data: bytes, keepsakes: dict[str, Any]) -> Iterator[bytes | memoryview]:
-    """The parts of a file, with a profile, a resolution and an EXIF block, and no others."""
-    bare = with_pixels_only(data)
-    yield bare[:_HEADER_END]
-    yield from (_packed(name, content) for name, content in _kept_in(keepsakes))
-    yield memoryview(bare)[_HEADER_END:]
+class KeepsakesIn:
+    """Passes a PNG on to a file as it is written, with keepsakes behind its header.
+
+    They are a profile, a resolution and an EXIF block. What else its writer put before the pixels,
+    such as a resolution that nobody told, is left out, but for what the pixels need.
+    """
+
+    def __init__(self, out: BinaryIO, keepsakes: dict[str, Any]) -> None:
+        self._out = out
+        self._keepsakes = keepsakes
+        self._head: bytearray | None = bytearray()
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Take the next bytes of the PNG. Returns how many. Raises `OSError`."""
+        if self._head is None:
+            return self._out.write(data)
+        self._head += data
+        at = _pixels_at(self._head)
+        if at is None:
+            return len(data)
+        head, self._head = bytes(self._head), None
+        kept = (_packed(name, content) for name, content in _kept_in(self._keepsakes))
+        palette = (head[c.start : c.end] for c in chunks_of(head[:at]) if c.name in _OF_PIXELS)
+        self._out.writelines((SIGNATURE, *islice(palette, 1), *kept, *palette, head[at:]))
+        return len(data)
+
+
+def _pixels_at(head: bytearray) -> int | None:
+    """Where the first chunk of pixels begins, as soon as it has begun."""
+    at = len(SIGNATURE)
+    while len(head) >= at + 2 * _NAME_BYTES:
+        if head[at + _NAME_BYTES : at + 2 * _NAME_BYTES] == b"IDAT":
+            return at
+        at += _FRAME_BYTES + int.from_bytes(head[at : at + _NAME_BYTES], "big")
+    return None
 
 
 def _kept_in(keepsakes: dict[str, Any]) -> Iterable[tuple[bytes, bytes]]:

@@ -43,10 +43,12 @@ def _picture(decoded: Decoded, data: bytes) -> Picture:
     found: dict[str, Any] = {
         "icc_profile": profile,
         "exif": exif,
-        "dpi": keepsakes.resolution_of(image),
+        "dpi": keepsakes.upright_resolution(keepsakes.resolution_of(image), decoded.orientation),
     }
+    bands = len(kept.getbands())
+    shape = (kept.height, kept.width) if bands == 1 else (kept.height, kept.width, bands)
     return Picture(
-        np.asarray(kept),
+        eight_bits.in_strips(kept, shape, np.uint8, np.asarray),
         decoded.stored_size,
         decoded.orientation,
         read.format,

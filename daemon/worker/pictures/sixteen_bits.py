@@ -14,9 +14,10 @@ from PIL import Image
 
 from daemon.reasons import Trouble
 from daemon.worker import excess, signatures
-from daemon.worker.directories import numbers, with_only
+from daemon.worker.directories import numbers
 from daemon.worker.pictures import gates, keepsakes, png_chunks, vips
 from daemon.worker.pictures.colours import BY_PROFILE, WITHOUT_PROFILE, fitting, profile_space
+from daemon.worker.pictures.parts import tiff_with_only
 from daemon.worker.pictures.picture import Picture, mode_of
 from daemon.worker.protocol import Input
 
@@ -40,6 +41,7 @@ _CMYK: Final = 5
 _LAB: Final = (8, 9, 10)
 _ALPHA: Final = (1, 2)
 _WHITE: Final = 65535
+_BLOCK_ROWS: Final = 256
 
 # The eight orientations of EXIF, of arrays.
 _TURN: Final[dict[int, Callable[[Any], Any]]] = {
@@ -95,7 +97,7 @@ def _read_tiff(data: bytes, max_pixels: int) -> Picture:
     if _number(data, _COMPRESSION, 1) != 1:
         gates.refuse_unwritten(data, "picture")
     _refuse_cut_off(data)
-    stored = vips.decoded(with_only(data, _OF_PIXELS), "TIFF", shape)
+    stored = vips.decoded(tiff_with_only(data, _OF_PIXELS), "TIFF", shape)
     tags = keepsakes.tags_of(data)
     profile = keepsakes.profile_of_tiff(tags)
     notes: tuple[str, ...] = ()
@@ -120,7 +122,6 @@ def _picture(
     height, width = stored.shape[:2]
     upright = np.ascontiguousarray(_TURN[orientation](stored))
     upright = upright[..., 0] if upright.shape[2] == 1 else upright
-    upright.setflags(write=False)
     mode = mode_of(upright)
     profile, misfit = fitting(profile, is_grey=mode.startswith("L"))
     read = Input(
@@ -131,7 +132,8 @@ def _picture(
         mode=f"{mode}, 16 bits",
         format=kind,
     )
-    found = {"icc_profile": profile, **kept}
+    dots = keepsakes.upright_resolution(kept["dpi"], orientation)
+    found = {"icc_profile": profile, **kept, "dpi": dots}
     kept = {name: value for name, value in found.items() if value}
     return Picture(upright, (width, height), orientation, kind, read, kept, (*notes, *misfit))
 
@@ -192,5 +194,8 @@ def _cmyk_to_srgb(inks: Any, profile: bytes | None) -> tuple[Any, str]:
         converted = vips.cmyk_to_srgb(inks, profile)
         if converted is not None:
             return converted, BY_PROFILE
-    light = (_WHITE - inks[..., :3].astype(np.uint32)) * (_WHITE - inks[..., 3:].astype(np.uint32))
-    return ((light + _WHITE // 2) // _WHITE).astype(np.uint16), WITHOUT_PROFILE
+    colours = np.empty((*inks.shape[:2], 3), np.uint16)
+    for top in range(0, len(inks), _BLOCK_ROWS):
+        paper = _WHITE - inks[top : top + _BLOCK_ROWS].astype(np.uint32)
+        colours[top : top + _BLOCK_ROWS] = (paper[..., :3] * paper[..., 3:] + _WHITE // 2) // _WHITE
+    return colours, WITHOUT_PROFILE
