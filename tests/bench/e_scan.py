@@ -2,17 +2,19 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 from findings import Bound, CannotMeasureError, Finding, Row
 from side_by_side import side_by_side, timed
+from structlog.testing import capture_logs
 from workbench import Workbench
 
-from daemon.intake.pairing import pair_up
-from daemon.intake.scan import scan
+from daemon.settings import Settings
+from daemon.supervisor.inbox import Inbox
 
 TITLE: Final = "scan and pairing, microseconds a file"
 COUNTS: Final = (1_000, 3_000, 10_000, 30_000, 100_000)
@@ -32,7 +34,7 @@ def measure(
         cost = costs(inboxes, look, budget_s)
     where = "tmpfs" if in_memory else "the temporary folder"
     rows = [
-        Row(f"{count:,} files", micros, "µs", None, f"{where}, pairs of empty files in one folder")
+        Row(f"{count:,} files", micros, "µs", None, f"{where}, pairs of small files in one folder")
         for count, micros in cost.items()
     ]
     rows.append(flatness(cost))
@@ -65,16 +67,25 @@ def flatness(cost: dict[int, float]) -> Row:
 
 
 def look(inbox: Path, count: int) -> None:
-    """What a look at the inbox does with files. Raises where it does not find all of them."""
-    pairing = pair_up(scan(inbox).pictures)
-    if len(pairing.pairs) != count // 2:
-        raise CannotMeasureError(f"Of {count // 2} pairs, {len(pairing.pairs)} were found.")
+    """The daemon's first look at an inbox. Raises where it does not find all pairs."""
+    with capture_logs():
+        seen = Inbox(_settings(inbox), inbox, time.monotonic)
+        seen.look()
+        found = seen.ready_count()
+        seen.close()
+    if found != count // 2:
+        raise CannotMeasureError(f"Of {count // 2} pairs, {found} were found.")
+
+
+@cache
+def _settings(inbox: Path) -> Settings:
+    return Settings(inbox=inbox, inpaint_model=inbox)
 
 
 def fill(inbox: Path, count: int) -> Path:
-    """An inbox of so many files, half of them masks, all of them empty: nobody opens them."""
+    """An inbox of so many files, half of them masks, a byte in each: nobody opens them."""
     inbox.mkdir()
     for number in range(count // 2):
-        (inbox / f"IMG_{number:06}.jpg").touch()
-        (inbox / f"IMG_{number:06}_mask.png").touch()
+        (inbox / f"IMG_{number:06}.jpg").write_bytes(b"1")
+        (inbox / f"IMG_{number:06}_mask.png").write_bytes(b"1")
     return inbox
