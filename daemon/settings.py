@@ -199,9 +199,8 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         le=64,
-        description="Jobs that a worker has in hand at once, so that one is read and another "
-        "written while the network works on a third. 3 on a CPU and 16 on a GPU unless set; 1 "
-        "where max_attempts is 1, since what ends its worker costs the pictures beside it a try.",
+        description="Jobs that a worker has in hand at once: one read, one worked, one written. 3 "
+        "on a CPU and 16 on a GPU unless set; 1 where max_attempts is 1.",
     )
     max_attempts: int = Field(
         default=3, ge=1, le=100, description="Tries before a job goes to failed."

@@ -274,16 +274,10 @@ class Crew:
 def _deaths(worker: Worker, how: str) -> list[Death]:
     """What the end of a worker is to each of its jobs, or to none.
 
-    Of one that was late it is the oldest's doing; those beside it come first, and the last of them
-    first of all, so that who puts each at the head of the queue leaves their order as it was.
+    It may have been any of them: where it was late too, for one that hangs can hold up the others.
     """
-    if not worker.jobs:
-        return [Death(None, how, worker.is_late)]
-    if not worker.is_late:
-        return [Death(job, how, was_late=False) for job in worker.jobs]
-    late, *beside = worker.jobs
-    excused = [Death(job, how, was_late=False, is_blamed=False) for job in reversed(beside)]
-    return [*excused, Death(late, how, was_late=True)]
+    jobs: list[str | None] = [*worker.jobs] or [None]
+    return [Death(job, how, worker.is_late) for job in jobs]
 
 
 def _level_of(worker: Worker) -> int:

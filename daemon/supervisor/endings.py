@@ -71,9 +71,6 @@ class Endings:
                     return self._publish(record, heard, worker.hello)
             case Problem(reason=reason, facts=facts):
                 self._take_problem(record, Report(reason, facts))
-            case Death(is_blamed=False):
-                with self.attempts.forgiven_if_it_fails(record.job):
-                    self.troubles.excuse(record)
             case Death():
                 self.troubles.handle(record, self._report_of(heard))
         return False

@@ -46,15 +46,11 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class Death:
-    """A worker ended with a job in hand, or with none: how, and whether for being late.
-
-    `is_blamed` is False for a job that was beside the one that was late, and so had no part in it.
-    """
+    """A worker ended with a job in hand, or with none: how, and whether it was killed as late."""
 
     job: str | None
     detail: str
     was_late: bool
-    is_blamed: bool = True
 
 
 @dataclass

@@ -56,11 +56,6 @@ class Troubles:
                 log.warning(Event.JOB_TRIED, job=record.job, why=trouble.sentence)
                 self.queue.put_last(self._tell(record, trouble))
 
-    def excuse(self, record: Record) -> None:
-        """Let a job that another's end cut short be the next again; this was no try of its own."""
-        line = _dated("its worker was ended for another picture that took too long")
-        self.queue.put_back(jobs.tell(self.workplace.spool, record, line, uncount=True))
-
     def refuse(self, record: Record, trouble: Trouble) -> None:
         """Do with a pair that can't even be opened what the kind of its own trouble asks for."""
         if trouble.reason.kind is Kind.FILE:
@@ -137,11 +132,9 @@ class Troubles:
             self.fail(record, Trouble("corrupt", **facts))
 
     def _tell(self, record: Record, trouble: Trouble, *, uncount: bool = False) -> Record:
-        return jobs.tell(self.workplace.spool, record, _dated(trouble.sentence), uncount=uncount)
-
-
-def _dated(sentence: str) -> str:
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {sentence}"
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = f"{when} {trouble.sentence}"
+        return jobs.tell(self.workplace.spool, record, line, uncount=uncount)
 
 
 def _pair_of(record: Record) -> Pair:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import scenes
 from findings import Bound, CannotMeasureError, Finding, Row
 from networks import run
@@ -48,8 +49,8 @@ def measure(bench: Workbench, pairs: int | None = None) -> Finding:
     batch = min(rates, key=lambda count: rates[count]) if rates else 1
     count = pairs or (GPU_PAIRS if bench.is_gpu else pairs_for(rates[1]))
     site = bench.site("once", "inpaint")
-    fill(site, count)
-    forwards = run_forwards(networks.files["inpaint"], count, batch, bench)
+    seen = fill(site, count)
+    forwards = run_forwards(networks.files["inpaint"], seen, count, batch, bench)
     once = run_once(site, count)
     details = {
         "pairs": count,
@@ -103,17 +104,23 @@ def rows_of(once: Side, forwards: Side, count: int, batch: int, *, is_gpu: bool)
     )
 
 
-def fill(site: Site, count: int) -> None:
-    """Pairs of PNG, whole before anybody looks; a few photos in turn, with one mask."""
-    staged = [
-        save(scenes.photo(SIDE_PX, SIDE_PX, seed), site.root / "staging" / f"{seed}.png")
-        for seed in range(min(count, _DIFFERENT_PHOTOS))
-    ]
-    mask = save(scenes.square_hole(SIDE_PX, SIDE_PX, 0.1), site.root / "staging" / "mask.png")
+def fill(site: Site, count: int) -> Path:
+    """Pairs of PNG, whole before anybody looks; a few photos in turn, with one mask.
+
+    Returns a file with the very same as arrays: what is in a picture is a part of its cost.
+    """
+    photos = [scenes.photo(SIDE_PX, SIDE_PX, seed) for seed in range(min(count, _DIFFERENT_PHOTOS))]
+    hole = scenes.square_hole(SIDE_PX, SIDE_PX, 0.1)
+    staging = site.root / "staging"
+    staged = [save(photo, staging / f"{seed}.png") for seed, photo in enumerate(photos)]
+    mask = save(hole, staging / "mask.png")
     for number in range(count):
         photo = staged[number % len(staged)].read_bytes()
         (site.inbox / f"photo {number:04}.png").write_bytes(photo)
         (site.inbox / f"photo {number:04}_mask.png").write_bytes(mask.read_bytes())
+    seen = staging / "seen.npz"
+    np.savez(seen, photos=np.stack(photos).transpose(0, 3, 1, 2), mask=hole)
+    return seen
 
 
 def steady_seconds(lines: Sequence[dict[str, Any]]) -> float:
@@ -136,13 +143,13 @@ def run_once(site: Site, count: int) -> Side:
     return Side(whole, steady_seconds(lines), cpu)
 
 
-def run_forwards(artifact: Path, count: int, batch: int, bench: Workbench) -> Side:
+def run_forwards(artifact: Path, seen: Path, count: int, batch: int, bench: Workbench) -> Side:
     """The other program; its steady part by its own clock. Raises `CannotMeasureError`."""
     program = Path(__file__).with_name("forwards_alone.py")
-    numbers = {"count": count, "side": SIDE_PX, "batch": batch, "threads": bench.threads}
+    numbers = {"count": count, "batch": batch, "threads": bench.threads}
     options = [f"--{name}={value}" for name, value in numbers.items()]
     options += [f"--device={bench.device}"]
-    done, whole, cpu = _ended([sys.executable, str(program), str(artifact), *options])
+    done, whole, cpu = _ended([sys.executable, str(program), str(artifact), str(seen), *options])
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise CannotMeasureError(f"The forwards alone did not run: {last}")

@@ -9,31 +9,31 @@ import json
 import time
 import warnings
 
+import numpy as np
 import torch
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("artifact")
-    for name, usual in (("count", 1), ("side", 256), ("batch", 1), ("threads", 1)):
+    parser.add_argument("seen", help="a .npz of photos [N,3,H,W] and one mask [H,W], uint8")
+    for name, usual in (("count", 1), ("batch", 1), ("threads", 1)):
         parser.add_argument(f"--{name}", type=int, default=usual)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
     module = torch.jit.load(options.artifact, map_location=options.device).eval()
-    chance = torch.Generator().manual_seed(0)
-    size = (options.batch, 3, options.side, options.side)
-    image = torch.randint(256, size, generator=chance, dtype=torch.uint8)
-    mask = torch.zeros(options.batch, 1, options.side, options.side, dtype=torch.uint8)
-    edge = options.side // 4
-    mask[..., edge : 2 * edge, edge : 2 * edge] = 255
+    with np.load(options.seen) as seen:
+        photos, mask = torch.from_numpy(seen["photos"]), torch.from_numpy(seen["mask"])
     start = time.perf_counter()
     with torch.inference_mode():
         for done in range(0, options.count, options.batch):
-            some = slice(options.count - done)  # of the last batch, only what is left
+            batch = min(options.batch, options.count - done)  # of the last, only what is left
+            image = photos[torch.arange(done, done + batch) % len(photos)]
+            masks = mask.expand(batch, 1, -1, -1)
             # To the device and back, as every picture has to go.
-            module(image[some].to(options.device), mask[some].to(options.device)).cpu()
+            module(image.to(options.device), masks.to(options.device)).cpu()
     print(json.dumps({"seconds": time.perf_counter() - start}))
 
 

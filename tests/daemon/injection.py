@@ -110,6 +110,8 @@ class Stage:
         trace.unlink(missing_ok=True)
         if victim:
             options = ["-o", str(trace), "-s", "0", "-e", f"trace={_set(CALLS)}"]
+            # A worker does its jobs in threads. Each counts for itself, as strace sees it.
+            options += ["-f"] if victim == "worker" else []
             if point:
                 options += ["-e", f"inject={point.name}:signal=KILL:when={point.number}"]
             order = Path(f"{self._root / victim}.socket.strace")
@@ -122,6 +124,7 @@ class Stage:
         if victim:
             order.unlink(missing_ok=True)
         lines = trace.read_text().splitlines() if trace.exists() else []
+        lines = [line.lstrip("0123456789 ") for line in lines]  # without the thread's number
         calls = tuple(line for line in lines if line[0].isalpha())
         text = says.read_text(errors="replace")
         return Run(os.waitstatus_to_exitcode(status), text, calls, _KILLED in lines)

@@ -1,14 +1,14 @@
 """A worker that has several jobs in hand: whose time runs, and who is to blame when it ends."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import poisons
 import pytest
+from driver import Daemon, hole, photo, save
 from puppets import JOB, LIMIT_S, Open, Theatre, opened_theatres
-from rooms import Rooms
 
 from daemon.settings import Settings
-from daemon.spool.layout import Spool
 from daemon.supervisor.member import Death, Stage, Worker
 from daemon.worker.protocol import Job
 
@@ -89,24 +89,20 @@ def test_each_oldest_job_that_takes_long_gets_a_spare_of_its_own(theatre: Theatr
     assert theatre.spare() is not spare
 
 
-def test_of_a_late_worker_only_the_oldest_job_is_to_blame(theatre: Theatre) -> None:
-    worker = busy(theatre, FIRST, SECOND, THIRD)
-    theatre.now = worker.deadline
-    theatre.crew.tend()
-    assert theatre.crew.listen(worker) == [
-        Death("third", "signal SIGKILL", was_late=False, is_blamed=False),
-        Death("second", "signal SIGKILL", was_late=False, is_blamed=False),
-        Death("first", "signal SIGKILL", was_late=True),
-    ]
-
-
-def test_of_a_worker_that_died_by_itself_any_job_may_be_to_blame(theatre: Theatre) -> None:
+@pytest.mark.parametrize(("is_late", "how"), [(False, "signal SIGSEGV"), (True, "signal SIGKILL")])
+def test_of_a_worker_that_ended_any_job_may_be_to_blame(
+    theatre: Theatre, is_late: bool, how: str
+) -> None:
     worker = busy(theatre, FIRST, SECOND, THIRD)
     theatre.finish(worker, SECOND)
-    theatre.puppets.of(worker).die()
+    if is_late:
+        theatre.now = worker.deadline
+        theatre.crew.tend()
+    else:
+        theatre.puppets.of(worker).die()
     assert theatre.crew.listen(worker) == [
-        Death("first", "signal SIGSEGV", was_late=False),
-        Death("third", "signal SIGSEGV", was_late=False),
+        Death("first", how, is_late),
+        Death("third", how, is_late),
     ]
 
 
@@ -134,10 +130,21 @@ def test_the_one_with_the_fewest_jobs_gets_the_next(theatres: Open) -> None:
     assert (list(one.jobs), list(other.jobs)) == (["first", "third"], ["second", "fourth"])
 
 
-def test_a_job_that_is_excused_is_the_next_again_and_has_lost_no_try(spool: Spool) -> None:
-    rooms = Rooms(spool)
-    record = rooms.tried(rooms.claimed())
-    rooms.troubles.excuse(record)
-    assert rooms.on_disk(record).attempts == 0
-    assert "another picture" in rooms.on_disk(record).story[-1]
-    assert rooms.turn().job == record.job
+def test_what_has_been_tried_gets_its_worker_for_itself(
+    start: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    site = poisons.site(tmp_path, poisons.write_moody(tmp_path / "moody.pt"))
+    poisons.SEGFAULT.drop(site.inbox / "poison.png")
+    for number in range(8):
+        save(photo(number), site.inbox / f"{number}.png")
+        save(hole(), site.inbox / f"{number}_mask.png")
+    daemon = start(site)
+    daemon.wait_for("job_failed", picture="poison.png")
+    daemon.wait_for("job_finished", times=8)
+    for ended in daemon.seen("worker_ended")[1:]:
+        assert len(ended["jobs"]) == 1
+    tries = [event["attempt"] for event in daemon.seen("job_started", picture="poison.png")]
+    assert tries == [1, 2, 3]
+    for number in range(8):
+        tries = [event["attempt"] for event in daemon.seen("job_started", picture=f"{number}.png")]
+        assert tries in ([1], [1, 2])

@@ -258,7 +258,8 @@ def test_a_worker_killed_at_any_call_loses_nothing_and_makes_no_twin(
 ) -> None:
     survived = crash_everywhere(stage, trial, "worker")
     tell(capfd, f"worker, {trial.task}, {trial.life}", survived)
-    assert survived.total() > 5
+    # Its thread writes results and answers, its main thread that it is ready; strace counts each.
+    assert survived.total() > 3
 
 
 def tell(capfd: pytest.CaptureFixture[str], scenario: str, survived: Counter[str]) -> None:
