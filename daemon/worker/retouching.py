@@ -108,8 +108,8 @@ class Worker:
         self, job: Job, files: Files, seconds: dict[str, float], room: contextlib.ExitStack
     ) -> tuple[Picture, Companion | Subject]:
         """The decoded files, and in `room` what is to be left when they are needed no more."""
-        limits = (min(LARGE_FROM, self._orders.max_pixels), self._orders.max_pixels)
-        for limit in limits:
+        most = self._orders.max_pixels
+        for limit in (min(LARGE_FROM, most), most):
             with contextlib.ExitStack() as entered:
                 with _timed(seconds, "wait"):
                     entered.enter_context(self._elbowroom.taken(alone=limit > LARGE_FROM))
@@ -117,7 +117,7 @@ class Worker:
                     with _timed(seconds, "read"):
                         pair = self._read_pair(job, files, limit)
                 except Trouble as trouble:
-                    if trouble.reason.key != "too_many_pixels" or limit == limits[-1]:
+                    if trouble.reason.key != "too_many_pixels" or limit == most:
                         raise
                 else:
                     room.push(entered.pop_all())
