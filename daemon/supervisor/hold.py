@@ -25,6 +25,7 @@ class Hold:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._pause_s = 0.0
+        self._is_tried = False
         self.trouble: Trouble | None = None
         self.times = 0
         self.until = float("inf")
@@ -40,7 +41,10 @@ class Hold:
         return self.is_on and self._clock() < self.until
 
     def begin(self, trouble: Trouble) -> None:
-        """Hold, or hold for longer; logged when the reason is another one than before."""
+        """Hold, or hold for longer where it has been tried; logged when the reason is another one.
+
+        Jobs that were running when it began may meet the same trouble: that is no try of it.
+        """
         if self.trouble is None or self.trouble.reason != trouble.reason:
             log.error(
                 Event.QUEUE_HELD,
@@ -48,10 +52,12 @@ class Hold:
                 says=trouble.sentence,
                 advice=trouble.advice,
             )
-        self._pause_s = min(2 * self._pause_s, LONGEST_HOLD_S) if self.is_on else FIRST_HOLD_S
-        self.times = self.times + 1 if self.is_on else 1
-        self.trouble = trouble
-        self.postpone()
+        if not self.is_on:
+            self._pause_s, self.times = FIRST_HOLD_S, 1
+        elif self._is_tried or not self.forbids:
+            self._pause_s, self.times = min(2 * self._pause_s, LONGEST_HOLD_S), self.times + 1
+        self.trouble, self._is_tried = trouble, False
+        self.until = self._clock() + self._pause_s
 
     @contextmanager
     def when_in_trouble(self) -> Iterator[None]:
@@ -64,7 +70,8 @@ class Hold:
             self.begin(world_trouble(error))
 
     def postpone(self) -> None:
-        """Do not try again before the pause is over."""
+        """It is tried now, and not again before the pause is over."""
+        self._is_tried = True
         self.until = self._clock() + self._pause_s
 
     def try_now(self) -> None:

@@ -6,7 +6,7 @@ however many jobs it has.
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -21,6 +21,7 @@ class Elbowroom:
         self._changed = threading.Condition()
         self._queue: deque[object] = deque()
         self._inside = 0
+        self._visits = 0
         self._is_taken = False
 
     def waiting_count(self) -> int:
@@ -28,18 +29,23 @@ class Elbowroom:
         return len(self._queue)
 
     @contextmanager
-    def taken(self, *, alone: bool) -> Iterator[None]:
-        """Wait until there is room, beside others or `alone`; leave at the end."""
+    def taken(self, *, alone: bool) -> Iterator[Callable[[], bool]]:
+        """Wait until there is room, beside others or `alone`; leave at the end.
+
+        Yields what tells whether anybody has been here meanwhile.
+        """
         me = object()
         with self._changed:
             self._queue.append(me)
             self._changed.wait_for(lambda: self._queue[0] is me and self._is_free(alone=alone))
             self._queue.popleft()
             self._inside += 1
+            self._visits += 1
             self._is_taken = alone
+            was_alone, visits = self._inside == 1, self._visits
             self._changed.notify_all()
         try:
-            yield
+            yield lambda: not was_alone or self._visits > visits
         finally:
             with self._changed:
                 self._inside -= 1

@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
@@ -97,22 +97,32 @@ class Worker:
         """
         seconds = {"wait": 0.0}
         with contextlib.ExitStack() as room:
-            picture, companion = self._pair(job, files, seconds, room)
+            picture, companion, had_company = self._pair(job, files, seconds, room)
             network.require_size(*picture.size)
-            done = self._retouched(job, files, network, picture, companion, seconds)
+            try:
+                done = self._retouched(job, files, network, picture, companion, seconds)
+            except Trouble as trouble:
+                if trouble.reason.key != "too_large_for_memory" or not had_company():
+                    raise
+                # Others had memory that it may have when it is tried again, alone.
+                raise Trouble("out_of_memory", detail=trouble.sentence) from None
         seconds["wait"] = round(seconds["wait"] + network.waited_s, 4)
         seconds["network"] = round(max(0.0, seconds["network"] - network.waited_s), 4)
         return done.model_copy(update={"seconds": seconds})
 
     def _pair(
         self, job: Job, files: Files, seconds: dict[str, float], room: contextlib.ExitStack
-    ) -> tuple[Picture, Companion | Subject]:
-        """The decoded files, and in `room` what is to be left when they are needed no more."""
+    ) -> tuple[Picture, Companion | Subject, Callable[[], bool]]:
+        """The decoded files, and in `room` what is to be left when they are needed no more.
+
+        With them what tells whether other jobs were there meanwhile.
+        """
         most = self._orders.max_pixels
         for limit in (min(LARGE_FROM, most), most):
             with contextlib.ExitStack() as entered:
                 with _timed(seconds, "wait"):
-                    entered.enter_context(self._elbowroom.taken(alone=limit > LARGE_FROM))
+                    taken = self._elbowroom.taken(alone=limit > LARGE_FROM)
+                    had_company = entered.enter_context(taken)
                 try:
                     with _timed(seconds, "read"):
                         pair = self._read_pair(job, files, limit)
@@ -121,7 +131,7 @@ class Worker:
                         raise
                 else:
                     room.push(entered.pop_all())
-                    return pair
+                    return *pair, had_company
         raise AssertionError("the last limit returns or raises")
 
     def _read_pair(

@@ -107,3 +107,14 @@ def test_who_fails_inside_has_left() -> None:
         raise MemoryError
     with room.taken(alone=True):
         pass
+
+
+def test_who_has_been_here_meanwhile_is_known_also_when_he_has_left() -> None:
+    room = Elbowroom()
+    with room.taken(alone=False) as had_company:
+        assert not had_company()
+        with room.taken(alone=False) as has_company:
+            assert has_company()
+        assert had_company()
+    with room.taken(alone=True) as had_company:
+        assert not had_company()

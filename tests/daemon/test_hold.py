@@ -58,3 +58,17 @@ def test_the_next_hold_begins_anew(clock: Clock) -> None:
     hold.end()
     hold.begin(FULL)
     assert (hold.until - clock.now, hold.times) == (1, 1)
+
+
+def test_what_all_jobs_in_hand_meet_at_once_counts_as_one_try(clock: Clock) -> None:
+    hold = Hold(clock)
+    for _ in range(8):
+        hold.begin(FULL)
+    assert (hold.until - clock.now, hold.times) == (1, 1)
+    clock.now = hold.until
+    hold.postpone()
+    clock.now += 0.1  # a job that is tried fails in less than the pause
+    hold.begin(FULL)
+    assert (hold.until - clock.now, hold.times) == (2, 2)
+    hold.begin(FULL)
+    assert (hold.until - clock.now, hold.times) == (2, 2)
