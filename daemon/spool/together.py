@@ -5,11 +5,16 @@ order, each on the disk before the next, as they would alone; only between jobs 
 and so what two of them might want the same names for comes one after the other.
 """
 
+import threading
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 Result = TypeVar("Result")
+_Chain = list[tuple["Future[Result]", Callable[[], Result]]]
 
 # Measured on an ext4 disk: eight share nearly all of a commit; more gain little, and disturb a
 # disk with heads.
@@ -24,22 +29,38 @@ def all_together(
     Those of one key are taken one after the other, in their order. One that is alone is taken in
     this thread.
     """
-    chains: dict[Hashable, list[tuple[Future[Result], Callable[[], Result]]]] = {}
+    chains: dict[Hashable, _Chain[Result]] = {}
     futures = []
     for key, step in steps:
         futures.append(Future[Result]())
         chains.setdefault(key, []).append((futures[-1], step))
-    if len(chains) == 1:
-        _take(*chains.values())
-    elif chains:
-        # Threads of this moment only: at rest, who uses this has but one.
-        with ThreadPoolExecutor(min(AT_ONCE, len(chains))) as pool:
-            for _ in pool.map(_take, chains.values()):
-                pass
+    waiting = deque(chains.values())
+    # Threads of this moment only: at rest, who uses this has but one.
+    helping = _started(min(AT_ONCE, len(chains)) - 1, partial(_take_all, waiting))
+    _take_all(waiting)
+    for thread in helping:
+        thread.join()
     return futures
 
 
-def _take(chain: Sequence[tuple["Future[Result]", Callable[[], Result]]]) -> None:
+def _started(count: int, work: Callable[[], None]) -> list[threading.Thread]:
+    """So many threads, or as many as are to be had; this one can do it all."""
+    threads: list[threading.Thread] = []
+    with suppress(RuntimeError):
+        for _ in range(count):
+            thread = threading.Thread(target=work)
+            thread.start()
+            threads.append(thread)
+    return threads
+
+
+def _take_all(waiting: "deque[_Chain[Result]]") -> None:
+    with suppress(IndexError):
+        while True:
+            _take(waiting.popleft())
+
+
+def _take(chain: "_Chain[Result]") -> None:
     for future, step in chain:
         try:
             future.set_result(step())

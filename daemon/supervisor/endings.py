@@ -3,11 +3,13 @@
 Trusts the crew to let through only answers to the job that a worker holds, and only complete ones.
 """
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 import structlog
 
@@ -26,6 +28,9 @@ from daemon.supervisor.workplace import Workplace
 from daemon.worker.protocol import Done, Hello, Problem
 
 log = structlog.get_logger()
+
+# A name is cut to 255 bytes with its number and suffix. A character has four bytes at most.
+_SURE_TO_STAY: Final = 40
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,11 @@ class Endings:
         return Report("worker_died", {"detail": death.detail})
 
 
-def _wanted_name(record: Record) -> str:
-    """What the names of a job's results begin with, however a file system spells it."""
-    path, tail = record.picture.path, record.picture.tail
-    return unicodedata.normalize("NFC", path[: len(path) - len(tail)]).casefold()
+def _wanted_name(record: Record) -> tuple[str, str]:
+    """What the names of a job's results are sure to begin with, however a file system spells it.
+
+    Not all of it: `cat` and `cat.2` may come to want the same names, and so may long ones, which
+    are cut.
+    """
+    folder, name = os.path.split(unicodedata.normalize("NFC", record.picture.path).casefold())
+    return folder, name.partition(".")[0][:_SURE_TO_STAY]

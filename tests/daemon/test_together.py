@@ -77,6 +77,16 @@ def test_nobody_is_left_when_it_is_over_and_one_alone_needs_nobody() -> None:
     assert all_together([]) == []
 
 
+def test_where_no_thread_is_to_be_had_it_is_done_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert results(all_together([(n, partial(int, n)) for n in range(5)])) == list(range(5))
+
+
 # -- What the supervisor does at once --------------------------------------------------------------
 
 
@@ -128,13 +138,13 @@ def test_an_error_of_the_world_leaves_what_was_claimed_in_the_queue(
     assert turns == ["one.jpg", "three.jpg", "two.jpg"]
 
 
-def finished(rooms: Rooms, *names: str) -> list[Done]:
+def finished(rooms: Rooms, *names: str, same: bytes | None = None) -> list[Done]:
     """What a worker says of jobs whose results it has just written."""
     said = []
     for name in names:
         rooms.drop(name)
         with rooms.attempts.begun(rooms.turn(), pid=1) as (order, descriptors):
-            write_result(descriptors, f"result of {name}".encode())
+            write_result(descriptors, same or f"result of {name}".encode())
         said.append(done(order))
     return said
 
@@ -173,6 +183,18 @@ def test_two_jobs_of_one_name_get_one_number_for_all_that_is_theirs(
     for number, message in zip(("", ".2", ".3"), everything, strict=False):
         assert message.job in published[f"cat{number}.log"].decode()
         assert f"cat{number}.png" in published
+
+
+def test_two_jobs_whose_names_meet_by_a_number_both_get_results(
+    rooms: Rooms, worker: Worker
+) -> None:
+    (rooms.spool.outbox / "cat.png").write_bytes(b"somebody's")
+    everything = finished(rooms, "cat", "cat.2", same=b"the same of both")
+    rooms.endings.deliver(worker, everything)
+    for message in everything:
+        assert rooms.endings.answer(worker, message)
+    published = tree(rooms.spool.outbox)
+    assert sum(content == b"the same of both" for content in published.values()) == 2
 
 
 def test_one_that_fails_is_told_as_if_it_were_alone_and_the_others_are_done(
