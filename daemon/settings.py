@@ -194,7 +194,11 @@ class Settings(BaseSettings):
     )
     group: str | None = Field(default=None, description="Group of results, name or id.")
 
-    job_timeout_s: float = Field(default=600, gt=0, description="Seconds one job may take.")
+    job_timeout_s: float = Field(
+        default=600,
+        gt=0,
+        description="Seconds one job may take, from when its worker has no older one in hand.",
+    )
     jobs_at_once: int | None = Field(
         default=None,
         ge=1,
