@@ -116,11 +116,11 @@ class Crew:
         """
         worker.give(job, descriptors, self._next_deadline(), alone=alone)
 
-    def listen(self, worker: Worker) -> list[Done | Problem | Death]:
+    def listen(self, worker: Worker) -> Sequence[Done | Problem | Death]:
         """What a worker has to say of a job; call it when its pipe is readable."""
         lines = worker.read()
         if lines is None:
-            return [*self._bury(worker)]
+            return self._bury(worker)
         heard: list[Done | Problem | Death] = []
         for message in worker.believed(lines, self._settings.models().keys()):
             match message:

@@ -48,7 +48,7 @@ class Endings:
         """Publish at once what several jobs have made; `answer` has then only to tell of each."""
         running, hello = self.attempts.running, worker.hello
         made = [each for each in everything if isinstance(each, Done) and each.job in running]
-        if hello is None or len(made) < 2:
+        if hello is None:
             return
         steps = [
             (
@@ -73,7 +73,7 @@ class Endings:
             case Done():
                 # Until it is published no attempt counts: what may fail is the world.
                 with self.attempts.forgiven_if_it_fails(record.job):
-                    return self._publish(record, heard, worker.hello)
+                    return self._publish(record, heard)
             case Problem(reason=reason, facts=facts):
                 self._take_problem(record, Report(reason, facts))
             case Death():
@@ -88,9 +88,8 @@ class Endings:
         with self.attempts.forgiven_if_it_fails(record.job):
             self.troubles.handle(record, report)
 
-    def _publish(self, record: Record, done: Done, hello: Hello) -> bool:
-        delivered = self._delivered.pop(record.job, None)
-        ended = delivered.result() if delivered else self._deliver(record, done, hello)
+    def _publish(self, record: Record, done: Done) -> bool:
+        ended = self._delivered.pop(record.job).result()
         if ended is None:
             log.info(Event.PAIR_GIVEN_BACK, picture=record.picture.path, reason="not_quiet")
             return False

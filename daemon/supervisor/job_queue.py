@@ -72,7 +72,7 @@ class JobQueue:
 
         Raises `OSError` or a `WORLD` trouble where one can't be claimed; the others are queued.
         """
-        if self._queue or count < 2:
+        if self._queue:
             return
         pairs: list[tuple[float, Pair]] = []
         while len(pairs) < count and (since := self._inbox.ready_since()) is not None:

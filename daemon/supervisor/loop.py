@@ -1,6 +1,7 @@
 """The supervisor: brings ready pairs to the workers and results to the outbox.
 
-One thread, one loop. It never decodes a picture and never imports torch, so nothing that a picture
+One loop in one thread; what several jobs do to the disk at once has threads for that moment
+(`spool.together`). It never decodes a picture and never imports torch, so nothing that a picture
 or a network can do reaches it.
 """
 

@@ -22,8 +22,16 @@ from daemon.worker.inference import Network
 
 Pixels = NDArray[np.uint8]
 
-# Windows that a GPU is given at once; more make nothing faster, as on a CPU any but one.
+# Windows that a GPU is given at once; more make nothing faster.
 MOST_IN_A_BATCH: Final = 16
+
+
+def batch_of(device: str, window_pixels: int, most_pixels: int) -> int:
+    """How many windows of so many pixels are run at once, where `most_pixels` fit, or one does.
+
+    On a CPU one: more make nothing faster there.
+    """
+    return 1 if device == "cpu" else max(1, min(MOST_IN_A_BATCH, most_pixels // window_pixels))
 
 
 class _Answer(NamedTuple):
@@ -118,12 +126,9 @@ class Turns:
         return together
 
     def _most_like(self, request: _Request) -> int:
-        network = request.network
-        if network.device == "cpu":
-            return 1
         _, height, width = request.companions.shape
-        most: int = network.pixels_at_once(self._window_memory_bytes) // (height * width)
-        return min(MOST_IN_A_BATCH, most)
+        most = request.network.pixels_at_once(self._window_memory_bytes)
+        return batch_of(request.network.device, height * width, most)
 
 
 @dataclass

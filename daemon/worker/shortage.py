@@ -55,7 +55,8 @@ def past_refusal(function: Callable[[], _Result]) -> _Result:
         return fresh.submit(function).result()
 
 
-def _can_be_had(nbytes: int) -> bool:
+def can_be_had(nbytes: int) -> bool:
+    """Whether this process would be given so much now."""
     try:
         np.empty(nbytes, np.uint8)  # asked for, given back, never touched
     except MemoryError:
@@ -71,5 +72,5 @@ def free_bytes() -> int:
         return free
     taken: int = psutil.Process().memory_info().data  # what RLIMIT_DATA counts
     # What it has let go may count as taken, and can be had again.
-    let_go = next((size for size in _LITTLE_BYTES if size > limit - taken and _can_be_had(size)), 0)
+    let_go = next((size for size in _LITTLE_BYTES if size > limit - taken and can_be_had(size)), 0)
     return min(free, max(limit - taken, let_go))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from daemon.artifact import Manifest
 from daemon.reasons import Trouble
 from daemon.worker.bands import cut_out
-from daemon.worker.batching import MOST_IN_A_BATCH
+from daemon.worker.batching import batch_of
 from daemon.worker.filling import fill_holes
 from daemon.worker.holes import window_side
 
@@ -78,8 +78,7 @@ class _Attempt:
         if about.task == "matting":
             matte = cut_out(rgb, companion, self._run, self.side, about.halo, self.most)
             return matte.alpha, matte.notes
-        fits = min(MOST_IN_A_BATCH, max(1, self.most // self.side**2))
-        batch = 1 if self.network.device == "cpu" else fits
+        batch = batch_of(self.network.device, self.side**2, self.most)
         least = about.smallest_size
         filled = fill_holes(rgb, companion, self._run_batch, self.side, least, batch)
         return filled.picture, filled.notes

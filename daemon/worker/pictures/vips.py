@@ -16,6 +16,7 @@ from daemon.worker.pictures.damage import in_short
 from daemon.worker.pictures.parts import Parts
 from daemon.worker.pictures.picture import Samples, mode_of
 from daemon.worker.pictures.png_chunks import KeepsakesIn
+from daemon.worker.shortage import can_be_had
 
 # Read once, when libvips starts. What it warns of is an error, or nothing; and as one picture is
 # decoded by one thread whatever it is told, more would only take memory.
@@ -53,11 +54,7 @@ _FAILED: Final = -1
 
 def has_room_for(nbytes: int) -> bool:
     """Whether libvips can be given pictures of so many bytes now without coming to harm."""
-    try:
-        np.empty(2 * nbytes + _THREADS_BYTES, np.uint8)  # asked for, given back, never touched
-    except MemoryError:
-        return False
-    return True
+    return can_be_had(2 * nbytes + _THREADS_BYTES)
 
 
 def decoded(file: Parts, kind: str, shape: tuple[int, ...], role: str = "picture") -> Any:
