@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from daemon.events import Event
+from daemon.reasons import Report
 from daemon.settings import Settings
 from daemon.spool.layout import Spool
 from daemon.supervisor.dying import end_all
@@ -57,7 +58,7 @@ class Crew:
         """Kill those whose time is over, fill the places that are free, see to the spares."""
         now = self._clock()
         for worker in self.workers:
-            if now >= worker.limit:
+            if now >= worker.limit and not worker.gets_a_hearing():
                 if worker.hello is None and worker.stage is not Stage.LEAVING:
                     worker.refusal = f"it was not ready after {START_TIMEOUT_S:.0f} s"
                 worker.overstep()
@@ -105,6 +106,14 @@ class Crew:
         with_room = [worker for worker in self.workers if worker.has_room]
         return min(with_room, key=lambda worker: len(worker.jobs), default=None)
 
+    def has_company(self, worker: Worker) -> bool:
+        """Whether its device has jobs in hand, be it by one that leaves when they are done."""
+        return any(
+            other.jobs and not other.is_killed
+            for other in self.workers
+            if other.device == worker.device
+        )
+
     def hand_out(
         self, worker: Worker, job: Job, descriptors: Sequence[int], *, alone: bool = False
     ) -> None:
@@ -130,7 +139,7 @@ class Crew:
                     self._note_refusal(worker, str(facts.get("detail", "")))
                 case _:
                     self._note_end(worker, message)
-                    heard.append(message)
+                    heard.append(self._judged_alone(worker, message))
         return heard
 
     def dismiss(self, grace_s: float) -> None:
@@ -149,7 +158,9 @@ class Crew:
         """The devices that have no worker and are getting none, each as often as it lacks one."""
         free = list(self._wanted)
         for worker in self.workers:
-            is_taken = worker.stage is Stage.SERVING or is_on_its_way(worker)
+            # What leaves for want of memory leaves none for another before its jobs are done.
+            is_leaving_late = worker.stage is Stage.LEAVING and worker.jobs and not worker.is_killed
+            is_taken = worker.stage is Stage.SERVING or is_on_its_way(worker) or is_leaving_late
             if is_taken and worker.device in free:
                 free.remove(worker.device)
         return free
@@ -203,6 +214,16 @@ class Crew:
         is_short = isinstance(message, Problem) and message.reason == "out_of_memory"
         if is_short or worker.stage is Stage.LEAVING:
             worker.retire(self._clock())
+
+    def _judged_alone(self, worker: Worker, message: Done | Problem) -> Done | Problem:
+        """What needs more memory than there is may have it when no other worker has it."""
+        if isinstance(message, Done) or message.reason != "too_large_for_memory":
+            return message
+        if not any(w is not worker and w.device == worker.device for w in self.workers):
+            return message
+        trouble = Report(message.reason, message.facts).trouble()
+        facts = {"detail": trouble.sentence}
+        return message.model_copy(update={"reason": "out_of_memory", "facts": facts})
 
     def _note_refusal(self, worker: Worker, why: str) -> None:
         worker.refusal = why

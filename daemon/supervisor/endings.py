@@ -4,7 +4,6 @@ Trusts the crew to let through only answers to the job that a worker holds, and 
 """
 
 import os
-import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Final
 import structlog
 
 from daemon.events import Event
+from daemon.intake.names import folded
 from daemon.reasons import REASONS, Kind, Report
 from daemon.settings import Settings
 from daemon.spool import jobs
@@ -139,5 +139,5 @@ def _wanted_name(record: Record) -> tuple[str, str]:
     Not all of it: `cat` and `cat.2` may come to want the same names, and so may long ones, which
     are cut.
     """
-    folder, name = os.path.split(unicodedata.normalize("NFC", record.picture.path).casefold())
+    folder, name = os.path.split(folded(record.picture.path))
     return folder, name.partition(".")[0][:_SURE_TO_STAY]

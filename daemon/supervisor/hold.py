@@ -40,10 +40,11 @@ class Hold:
         """Whether it holds and is not to be tried yet."""
         return self.is_on and self._clock() < self.until
 
-    def begin(self, trouble: Trouble) -> None:
+    def begin(self, trouble: Trouble, *, was_tried: bool = False) -> None:
         """Hold, or hold for longer where it has been tried; logged when the reason is another one.
 
-        Jobs that were running when it began may meet the same trouble: that is no try of it.
+        Jobs that were running when it began may meet the same trouble: that is no try of it. What
+        is done in spite of the hold, as looking at the inbox is, `was_tried`.
         """
         if self.trouble is None or self.trouble.reason != trouble.reason:
             log.error(
@@ -54,7 +55,7 @@ class Hold:
             )
         if not self.is_on:
             self._pause_s, self.times = FIRST_HOLD_S, 1
-        elif self._is_tried or not self.forbids:
+        elif was_tried or self._is_tried or not self.forbids:
             self._pause_s, self.times = min(2 * self._pause_s, LONGEST_HOLD_S), self.times + 1
         self.trouble, self._is_tried = trouble, False
         self.until = self._clock() + self._pause_s

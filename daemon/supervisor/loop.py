@@ -36,7 +36,7 @@ from daemon.supervisor.systemd import READY, STOPPING, Heart, StatusLine, notify
 from daemon.supervisor.tally import Count, Summary, Tally
 from daemon.supervisor.troubles import Troubles
 from daemon.supervisor.workplace import Workplace
-from daemon.worker.protocol import Job
+from daemon.worker.protocol import Done, Job
 
 log = structlog.get_logger()
 
@@ -178,7 +178,7 @@ class Supervisor:
     def _miss(self, trouble: Trouble) -> None:
         """Nothing could be seen of the inbox."""
         self._looked = False
-        self._hold.begin(trouble)
+        self._hold.begin(trouble, was_tried=True)
         self._inbox.next_look = self.clock() + FIRST_HOLD_S
 
     def _follow_inbox(self) -> None:
@@ -233,17 +233,19 @@ class Supervisor:
                 self._settle()
             if not self._hold.is_on:
                 self._queue.claim_ahead(self._crew.room())
-            while (worker := self._crew.freest()) and (record := self._queue.next_record()):
-                # One that has been tried gets its worker for itself: if that dies again, it is
-                # known of which job.
-                is_in_company = bool(worker.jobs)
-                if is_in_company and (record.attempts or self._hold.is_on):
+            while worker := self._crew.freest():
+                if self._hold.is_on and self._attempts.running:
+                    return  # these try it already
+                record = self._queue.next_record()
+                if record is None:
+                    break
+                # One that has been tried gets its device for itself: if its worker dies again, or
+                # lacks memory again, it is known of which job.
+                if record.attempts and self._crew.has_company(worker):
                     self._queue.put_back(record)
                     break
                 self._hand_out(worker, record)
-                if self._hold.is_on:
-                    return
-            if not self._attempts.running and not self._leftovers.is_stuck_here:
+            if worker and not self._attempts.running and not self._leftovers.is_stuck_here:
                 self._release()
 
     def _hand_out(self, worker: Worker, record: Record) -> None:
@@ -271,7 +273,8 @@ class Supervisor:
         if worker not in self._crew.workers:
             self._selector.unregister(out)
         self._endings.deliver(worker, everything)
-        for heard in everything:
+        # What was published was so before the world's troubles of the others are known of.
+        for heard in sorted(everything, key=lambda each: not isinstance(each, Done)):
             self._inbox.mark_stale()
             with self._hold.when_in_trouble(), self._leftovers.sought_if_it_fails():
                 if self._endings.answer(worker, heard):
@@ -301,7 +304,7 @@ class Supervisor:
         self._gave_up = None if self._crew.workers else self._will_not_start()
         if self._gave_up is not None:
             return True
-        return self._hold.times >= _ONCE_TRIES
+        return self._hold.times >= _ONCE_TRIES and not self._attempts.running
 
     def _will_not_start(self) -> Trouble | None:
         """Why there is no worker: the last one that was started has said, or died of it."""

@@ -5,6 +5,7 @@ has said anything else is killed and heard no more, and nobody waits long for on
 """
 
 import os
+import select
 import socket
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
@@ -76,6 +77,7 @@ class Worker:
     is_killed: bool = False
     is_believed: bool = True
     is_guarded: bool = False
+    is_heard_out: bool = False
     refusal: str | None = None
     stage: Stage = Stage.SERVING
     buffer: bytearray = field(default_factory=bytearray)
@@ -110,6 +112,18 @@ class Worker:
             return self.deadline
         return self.deadline + DYING_S if self.stage is Stage.SERVING else float("inf")
 
+    def gets_a_hearing(self) -> bool:
+        """Whether it has said something that nobody has read yet: its time may be over only here.
+
+        Once for each job: who never comes to an end of a sentence gets no more time by it.
+        """
+        if self.is_heard_out:
+            return False
+        self.is_heard_out = True
+        unread = select.poll()
+        unread.register(self.out, select.POLLIN)
+        return bool(unread.poll(0))
+
     def overstep(self) -> None:
         """Its time is over: it is killed. Where it does not die of that, its place is free."""
         if self.is_late:
@@ -125,7 +139,7 @@ class Worker:
         """
         tell(self.ear, job, descriptors)
         if not self.jobs:
-            self.deadline, self.is_guarded = deadline, False
+            self.deadline, self.is_guarded, self.is_heard_out = deadline, False, False
         self.jobs[job.job] = job.outputs
         self.is_alone = alone
 
@@ -134,7 +148,7 @@ class Worker:
         was_oldest = job == next(iter(self.jobs))
         del self.jobs[job]
         if was_oldest:
-            self.is_guarded = False
+            self.is_guarded = self.is_heard_out = False
         if was_oldest and not self.is_killed:  # one that is to die has only so long: see `limit`
             self.deadline = deadline if self.jobs else float("inf")
 

@@ -101,7 +101,8 @@ class Turns:
                 for request in together:
                     self._serve([request])
             else:
-                together[0].answer.set_exception(trouble)
+                # A traceback holds what was in use, and whoever waits for this answer too.
+                together[0].answer.set_exception(trouble.with_traceback(None))
         else:
             for request, made in zip(together, results, strict=True):
                 request.answer.set_result(_Answer(made, began, request.network.cut_to))
@@ -171,7 +172,10 @@ class Turn:
         """Wait for one's turn and run; see `Network.run_batch`."""
         asked = time.perf_counter()
         request = self._turns.ask(self._turn, self._network, pictures, companions)
-        answer = request.answer.result()
+        try:
+            answer = request.answer.result()
+        finally:
+            del request  # an error would hold it, as it holds the error, and both the picture
         self.waited_s += answer.began - asked
         self.cut_to = answer.cut_to
         return answer.made

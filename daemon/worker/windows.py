@@ -59,7 +59,10 @@ def work(
         else:
             return result, (*notes, *attempt.notes(network.device))
     assert trouble is not None  # noqa: S101 - there is an attempt, and it did not return
-    raise trouble
+    try:
+        raise trouble
+    finally:
+        del trouble  # they would hold each other, and the picture
 
 
 @dataclass

@@ -62,6 +62,9 @@ class StandInCrew:
         """The worker, when it is idle."""
         return next((worker for worker in self.workers if worker.has_room), None)
 
+    def has_company(self, worker: Worker) -> bool:
+        return bool(worker.jobs)
+
     def hand_out(
         self,
         worker: Worker,

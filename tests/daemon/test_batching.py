@@ -3,7 +3,9 @@
 The network is a stand-in that notes what it is given, so that its device can be called a GPU.
 """
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -66,6 +68,31 @@ class Jobs:
 
     def close(self) -> None:
         self._pool.shutdown()
+
+
+def test_an_error_holds_no_picture(jobs: Jobs) -> None:
+    picture = windows(13)
+    gone = weakref.ref(picture)
+    turn = jobs.turn(Notes("cpu"))
+    failed: list[str] = []
+
+    def do(pictures: Pixels) -> None:
+        try:
+            turn.run_batch(pictures, pictures[..., 0])
+        except Trouble as trouble:
+            failed.append(trouble.sentence)
+
+    thread = threading.Thread(target=do, args=(picture,))
+    gc.disable()
+    try:
+        thread.start()
+        jobs.turns.serve_once()
+        thread.join()
+        del picture, thread
+        assert failed
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.fixture

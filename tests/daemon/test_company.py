@@ -1,20 +1,31 @@
 """A worker that has several jobs in hand: whose time runs, and who is to blame when it ends."""
 
+import select
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import poisons
 import pytest
+import standin
 from driver import Daemon, hole, photo, save
 from puppets import JOB, LIMIT_S, Open, Theatre, opened_theatres
 
 from daemon.settings import Settings
 from daemon.supervisor.member import Death, Stage, Worker
-from daemon.worker.protocol import Job
+from daemon.worker.protocol import Job, Problem
 
 FIRST, SECOND, THIRD, FOURTH = (
     JOB.model_copy(update={"job": name}) for name in ("first", "second", "third", "fourth")
 )
+
+TOO_LARGE: dict[str, str | int | float] = {
+    "width": 4000,
+    "height": 3000,
+    "fits": 100,
+    "need_gb": 9.0,
+    "have_gb": 1.0,
+    "device": "cpu",
+}
 
 
 @pytest.fixture
@@ -115,6 +126,86 @@ def test_a_worker_that_is_replaced_ends_when_it_has_done_all_that_it_has_in_hand
     assert worker.ear.fileno() >= 0
     theatre.finish(worker, SECOND)
     assert worker.ear.fileno() == -1
+
+
+def lacks(theatre: Theatre, worker: Worker, job: Job, reason: str) -> Problem:
+    """What is heard of a worker that met want of memory."""
+    facts = TOO_LARGE if reason == "too_large_for_memory" else {"detail": "none left"}
+    theatre.puppets.of(worker).say(standin.problem(job, reason, **facts))
+    (heard,) = theatre.crew.listen(worker)
+    theatre.crew.tend()
+    assert isinstance(heard, Problem)
+    return heard
+
+
+def test_one_that_leaves_for_want_of_memory_has_no_other_beside_it_before_its_jobs_are_done(
+    theatre: Theatre,
+) -> None:
+    worker = busy(theatre, FIRST, SECOND, THIRD)
+    lacks(theatre, worker, FIRST, "out_of_memory")
+    assert theatre.crew.workers == [worker]
+    assert theatre.crew.freest() is None
+    theatre.finish(worker, SECOND)
+    assert theatre.crew.workers == [worker]
+    theatre.finish(worker, THIRD)
+    (new,) = theatre.at(Stage.SERVING)
+    theatre.ready(new)
+    assert not theatre.crew.has_company(new)
+
+
+def test_the_place_of_one_that_does_not_die_is_free_whatever_it_has_in_hand(
+    theatre: Theatre,
+) -> None:
+    worker = busy(theatre, FIRST, SECOND)
+    theatre.now = worker.deadline
+    theatre.crew.tend()
+    theatre.now = worker.limit
+    theatre.crew.tend()
+    assert worker.stage is Stage.LEAVING
+    assert theatre.at(Stage.SERVING)
+
+
+def test_what_is_too_large_while_another_worker_has_memory_is_tried_again(theatre: Theatre) -> None:
+    worker = busy(theatre, FIRST)
+    assert lacks(theatre, worker, FIRST, "too_large_for_memory").reason == "too_large_for_memory"
+    theatre.crew.hand_out(worker, SECOND, [])
+    theatre.crew.reload()
+    (new,) = theatre.at(Stage.COMING)
+    theatre.ready(new)
+    assert worker.stage is Stage.LEAVING
+    assert theatre.crew.has_company(new)
+    theatre.crew.hand_out(new, THIRD, [])
+    heard = lacks(theatre, new, THIRD, "too_large_for_memory")
+    assert heard.reason == "out_of_memory"
+    assert "4000 x 3000 pixels" in str(heard.facts["detail"])
+
+
+def test_one_that_said_in_time_that_it_is_done_is_heard_before_it_is_late(theatre: Theatre) -> None:
+    worker = busy(theatre, FIRST, SECOND)
+    theatre.puppets.of(worker).say(standin.done(FIRST))
+    assert select.select([worker.out], [], [], 10)[0]
+    theatre.now = worker.deadline + 1
+    theatre.crew.tend()
+    assert not worker.is_killed
+    assert [heard.job for heard in theatre.crew.listen(worker)] == ["first"]
+    theatre.crew.tend()
+    assert not worker.is_killed
+    assert worker.deadline == theatre.now + LIMIT_S
+
+
+def test_one_that_says_nothing_of_use_is_late_all_the_same(theatre: Theatre) -> None:
+    worker = busy(theatre, FIRST)
+    stdin = theatre.puppets.of(worker).process.stdin
+    assert stdin
+    theatre.now = worker.deadline
+    for is_killed in (False, True):
+        stdin.write(b"m")
+        stdin.flush()
+        assert select.select([worker.out], [], [], 10)[0]
+        theatre.crew.tend()
+        assert worker.is_killed == is_killed
+        if not is_killed:
+            assert theatre.crew.listen(worker) == []
 
 
 def test_the_one_with_the_fewest_jobs_gets_the_next(theatres: Open) -> None:

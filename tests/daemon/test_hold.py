@@ -60,6 +60,14 @@ def test_the_next_hold_begins_anew(clock: Clock) -> None:
     assert (hold.until - clock.now, hold.times) == (1, 1)
 
 
+def test_what_is_done_in_spite_of_the_hold_is_a_try_each_time(clock: Clock) -> None:
+    hold = Hold(clock)
+    for _ in range(5):
+        hold.begin(GONE, was_tried=True)
+        clock.now += 0.5
+    assert hold.times == 5
+
+
 def test_what_all_jobs_in_hand_meet_at_once_counts_as_one_try(clock: Clock) -> None:
     hold = Hold(clock)
     for _ in range(8):

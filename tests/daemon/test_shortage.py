@@ -4,6 +4,7 @@ There is no GPU here. `OnGpu` stands in for one: it runs on the CPU, says that i
 raises what a GPU's allocator raises for more pixels than it has memory for.
 """
 
+import gc
 import json
 import os
 import resource
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +171,24 @@ def test_want_of_memory_that_nothing_helps_is_told(
         work(network, PHOTO, SPOTS, None)
     assert caught.value.reason.key == "too_large_for_memory"
     assert caught.value.facts["device"] == "cpu"
+
+
+def test_want_of_memory_that_nothing_helps_holds_no_picture(
+    small_best: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next verdict is on what is free then."""
+    network: Runs = OnGpu(small_best, "inpaint", 100)
+    monkeypatch.setattr(Network, "_free_bytes", lambda _: 1000)
+    photo = PHOTO.copy()
+    gone = weakref.ref(photo)
+    gc.disable()
+    try:
+        with suppress(Trouble):
+            work(network, photo, SPOTS, None)
+        del photo
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 # -- The words of it -------------------------------------------------------------------------------
