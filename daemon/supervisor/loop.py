@@ -139,18 +139,18 @@ class Supervisor:
 
     def _turn(self) -> None:
         now = self.clock()
-        self._heart.beat()
         self._reload.see_to(self._crew, may_begin=self._stop_at is None)
         self._crew.tend()
         for worker in self._crew.workers:
             if worker.out.fileno() not in self._selector.get_map():
                 listen = partial(self._listen, worker)
                 self._selector.register(worker.out, selectors.EVENT_READ, listen)
-        if self._stop_at is None:
-            if now >= self._inbox.next_look:
-                self._look()
-            if not self._hold.forbids:
-                self._work_on()
+        if self._stop_at is None and now >= self._inbox.next_look:
+            self._look()
+        # Not before a look that is due has come to its end: who sees nothing any more is not well.
+        self._heart.beat()
+        if self._stop_at is None and not self._hold.forbids:
+            self._work_on()
         self._tell()
         for key, _ in self._selector.select(self._sleep_s()):
             key.data()

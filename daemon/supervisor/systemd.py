@@ -38,10 +38,10 @@ def notify(*lines: str) -> None:
 
 
 class Heart:
-    """Tells the service manager's watchdog that the loop turns, once in a while.
+    """Tells the service manager's watchdog that the inbox is looked at when it is time to.
 
-    A loop that waits for a disk or an inbox that is away turns; one that hangs does not. `clock` is
-    monotonic, in seconds.
+    A daemon that waits for a disk or an inbox that is away looks in vain, and is well; one whose
+    look never ends is not. `clock` is monotonic, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -49,7 +49,7 @@ class Heart:
         self._next_at = float("-inf")
 
     def beat(self) -> None:
-        """Say so, unless it was said just now."""
+        """A look that was due has ended. Say so, unless it was said just now."""
         now = self._clock()
         if now >= self._next_at:
             notify(WATCHDOG)

@@ -1,11 +1,12 @@
-"""When `retouchd once` gives up: the queue, the inbox and the spool are real, the worker stands in.
+"""When `retouchd once` gives up, and what the watchdog hears meanwhile.
 
-No time passes but what the supervisor sleeps.
+The supervisor, its queue, inbox and spool are real, the worker stands in. No time passes but what
+the supervisor sleeps.
 """
 
 import os
 import selectors
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from daemon.settings import Settings, load_settings
 from daemon.spool import jobs
 from daemon.spool.layout import Spool, open_spool
 from daemon.spool.record import Record
-from daemon.supervisor import loop
+from daemon.supervisor import loop, systemd
 from daemon.supervisor.inbox import Inbox
 from daemon.supervisor.loop import Supervisor
 from daemon.supervisor.member import Worker
@@ -123,3 +124,20 @@ def test_it_lets_a_job_in_hand_come_to_its_end_though_the_next_can_not_be_claime
     assert (once.spool.inbox / "b.jpg").exists()
     assert LONG_S <= took < LONG_S + 60
     assert set(claims[1:]) == {"b.jpg"}
+
+
+def test_the_watchdog_hears_only_of_looks_that_came_to_their_end(
+    once: Once, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    look = Inbox.look
+
+    def noted(inbox: Inbox, held: Iterable[str] = ()) -> None:
+        told.append("look begins")
+        look(inbox, held)
+        told.append("look ends")
+
+    monkeypatch.setattr(Inbox, "look", noted)
+    monkeypatch.setattr(systemd, "notify", lambda *lines: told.extend(lines))
+    once.run()
+    assert told[:3] == ["look begins", "look ends", systemd.WATCHDOG]
