@@ -120,8 +120,23 @@ REASONS: Final = _listed(
         "ambiguous",
         Kind.WAIT,
         "which of these belong together can't be told: {files}.",
-        "Leave one picture and one mask or trimap for a name. Two pictures of one name get masks "
-        "that carry the whole name, as in cat.jpg.mask.png and cat.png.mask.png.",
+        "Leave one picture and one mask or trimap for a name, and one marker where they are asked "
+        "for. Two pictures of one name get masks (and markers) that carry the whole name, as in "
+        "cat.jpg.mask.png and cat.png.mask.png.",
+    ),
+    Reason(
+        "marker_missing",
+        Kind.WAIT,
+        "the pair waits for the marker that says it is complete.",
+        "When picture and {role} are there, put a file {name}.done beside the picture; it may be "
+        "empty.",
+    ),
+    Reason(
+        "marker_alone",
+        Kind.WAIT,
+        "no picture beside this marker has its name.",
+        "Put it beside the picture and name it after that, as in cat.jpg.done for cat.jpg. If it "
+        "is left over from an earlier upload, remove it: it would count for the next.",
     ),
     Reason(
         "not_quiet",

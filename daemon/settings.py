@@ -157,6 +157,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds after which an unchanged, cut off picture goes to failed.",
     )
+    done_marker: bool = Field(
+        default=False,
+        description="Take a pair only when a marker lies beside its picture, named cat.jpg.done or "
+        "cat.done; it may be empty.",
+    )
     events: bool = Field(default=True, description="Let file system events hasten the scan.")
     scan_interval_s: float | None = Field(
         default=None,

@@ -6,8 +6,10 @@ themselves and with no others: what is known of the rest stays true.
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 
+from daemon.intake.markers import require_markers
 from daemon.intake.matting import NO_FOLDERS, MattingFolders
 from daemon.intake.pairing import Pairing, group_of, pair_up
 from daemon.intake.scan import Entry, Folder
@@ -15,25 +17,38 @@ from daemon.intake.scan import Entry, Folder
 _Files = dict[str, Entry]
 
 
-class Groups:
-    """The pairings of all groups of folders, as of the last look."""
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The files of the folders that belong together, a folder after the other."""
 
-    def __init__(self, matting_folders: MattingFolders = NO_FOLDERS) -> None:
+    pictures: list[_Files] = field(default_factory=list)
+    markers: list[_Files] = field(default_factory=list)
+
+
+class Groups:
+    """The pairings of all groups of folders, as of the last look.
+
+    With `done_marker` a pair without its marker waits for it.
+    """
+
+    def __init__(
+        self, matting_folders: MattingFolders = NO_FOLDERS, *, done_marker: bool = False
+    ) -> None:
         self._matting_folders = matting_folders
-        self._known: dict[str, tuple[list[_Files], Pairing]] = {}
+        self._done_marker = done_marker
+        self._known: dict[str, tuple[_Group, Pairing]] = {}
         self._whole = Pairing((), ())
 
     def pair_up(self, folders: Mapping[str, Folder]) -> Pairing:
         """What `pair_up` finds in all of them; the very same object where nothing has changed."""
         before, self._known = self._known, {}
         is_changed = False
-        for group, files in _by_group(folders).items():
-            known = before.pop(group, None)
-            if known is None or not _same(known[0], files):
+        for name, group in _by_group(folders).items():
+            known = before.pop(name, None)
+            if known is None or not _same(known[0], group):
                 is_changed = True
-                entries = chain.from_iterable(held.values() for held in files)
-                known = files, pair_up(entries, self._matting_folders)
-            self._known[group] = known
+                known = group, self._paired(group)
+            self._known[name] = known
         if is_changed or before:
             pairings = [pairing for _, pairing in self._known.values()]
             self._whole = Pairing(
@@ -42,15 +57,32 @@ class Groups:
             )
         return self._whole
 
+    def _paired(self, group: _Group) -> Pairing:
+        pictures = _entries(group.pictures)
+        pairing = pair_up(pictures, self._matting_folders)
+        if not self._done_marker:
+            return pairing
+        return require_markers(pairing, pictures, _entries(group.markers))
 
-def _by_group(folders: Mapping[str, Folder]) -> dict[str, list[_Files]]:
-    groups: defaultdict[str, list[_Files]] = defaultdict(list)
+
+def _by_group(folders: Mapping[str, Folder]) -> dict[str, _Group]:
+    groups: defaultdict[str, _Group] = defaultdict(_Group)
     for path, folder in folders.items():
         if folder.pictures:
-            groups[group_of(path)].append(folder.pictures)
+            groups[group_of(path)].pictures.append(folder.pictures)
+        if folder.markers:
+            groups[group_of(path)].markers.append(folder.markers)
     return groups
 
 
-def _same(before: list[_Files], now: list[_Files]) -> bool:
+def _entries(files: list[_Files]) -> list[Entry]:
+    return list(chain.from_iterable(held.values() for held in files))
+
+
+def _same(before: _Group, now: _Group) -> bool:
     """Whether these are the very same: an unchanged folder keeps its files."""
+    return _are(before.pictures, now.pictures) and _are(before.markers, now.markers)
+
+
+def _are(before: list[_Files], now: list[_Files]) -> bool:
     return len(before) == len(now) and all(map(lambda a, b: a is b, before, now))

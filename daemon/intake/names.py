@@ -8,7 +8,7 @@ import re
 import unicodedata
 from typing import Final, Literal
 
-Kind = Literal["picture", "unreadable"]
+Kind = Literal["picture", "unreadable", "marker"]
 
 PICTURE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
@@ -19,6 +19,9 @@ UNREADABLE_SUFFIXES: Final = frozenset(
     {".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".xcf", ".svg", ".pdf"}
     | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"}
 )
+
+# What an uploader puts beside a picture that is complete, where a setting asks for it.
+MARKER_SUFFIX: Final = ".done"
 
 _JUNK_FILES: Final = (
     r"\..*|~.*|.*~|.*\.(tmp|part|partial|filepart|crdownload|download|swp|lock|!sync|!ut)"
@@ -50,13 +53,18 @@ def split_suffix(name: str) -> tuple[str, str]:
     return (stem, dot + suffix) if stem else (name, "")
 
 
-def kind_of(name: str) -> Kind | None:
-    """What a file of this name could be: a picture, one that can't be read here, or neither."""
+def kind_of(name: str, *, with_markers: bool = False) -> Kind | None:
+    """What a file of this name could be: a picture, one that can't be read here, or neither.
+
+    A marker is something only where it is asked for.
+    """
     suffix = split_suffix(name)[1].lower()
     if suffix in PICTURE_SUFFIXES:
         kind: Kind = "picture"
     elif suffix in UNREADABLE_SUFFIXES:
         kind = "unreadable"
+    elif with_markers and suffix == MARKER_SUFFIX:
+        kind = "marker"
     else:
         return None
     return None if is_junk_file(name) else kind

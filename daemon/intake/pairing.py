@@ -39,7 +39,8 @@ class Pair:
     """A picture and its only companion.
 
     The tails are what follows the common base in each file's own name (`.jpg` and `_mask.png` for
-    `cat`): a number put before them renames both and keeps them a pair.
+    `cat`): a number put before them renames both and keeps them a pair. `marker` is what says that
+    both are complete, where that is asked for; see `markers`.
     """
 
     picture: Entry
@@ -48,11 +49,14 @@ class Pair:
     task: Task
     picture_tail: str
     companion_tail: str
+    marker: Entry | None = None
+    marker_tail: str = ""
 
     @property
-    def identities(self) -> tuple[Identity, Identity]:
+    def identities(self) -> tuple[Identity, ...]:
         """What must stay the same for the pair to be the same."""
-        return self.picture.identity, self.companion.identity
+        files = (self.picture, self.companion, self.marker)
+        return tuple(entry.identity for entry in files if entry)
 
     @property
     def folders(self) -> set[str]:
@@ -70,7 +74,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Pairing:
-    """All files of a scan, each in exactly one of the two."""
+    """All pictures of a scan, each in exactly one of the two, be it with its companion."""
 
     pairs: tuple[Pair, ...]
     waiting: tuple[Waiting, ...]

@@ -1,8 +1,9 @@
 """What is in the inbox now. The directory is the truth; everything else only makes us look sooner.
 
 Trusts: nothing in the inbox, which is open to everyone. Symbolic links, pipes, sockets and devices
-are passed over, junk too. Promises: every regular file that could be a picture, once, and an error
-for each folder that could not be listed; one bad folder hides no other.
+are passed over, junk too. Promises: every regular file that could be a picture, once, and, where it
+is asked for, every marker; and an error for each folder that could not be listed; one bad folder
+hides no other.
 
 Each folder is opened in the one that holds it, never through a link, and each file asked once what
 it is. What has not changed stays the very same object, so that whoever builds on it need not build
@@ -62,11 +63,13 @@ class Scan:
 class Folder:
     """What a folder held when it was last listed: its files and its folders, by their names.
 
-    `others` are the names of files that are no pictures.
+    `markers` are looked for only where a survey is told to; `others` are the names of files that
+    are none of these.
     """
 
     pictures: dict[str, Entry] = field(default_factory=dict)
     unreadable: dict[str, Entry] = field(default_factory=dict)
+    markers: dict[str, Entry] = field(default_factory=dict)
     others: frozenset[str] = frozenset()
     folders: tuple[str, ...] = ()
     errors: tuple[OSError, ...] = ()
@@ -90,10 +93,14 @@ def scan(inbox: Path, watch: Watcher = _watch_nothing) -> Scan:
 
 
 class Survey:
-    """The folders of an inbox by their paths, each as it was when it was last listed."""
+    """The folders of an inbox by their paths, each as it was when it was last listed.
 
-    def __init__(self, inbox: Path) -> None:
+    Files that are markers by their names are others, unless it is told `with_markers`.
+    """
+
+    def __init__(self, inbox: Path, *, with_markers: bool = False) -> None:
         self._inbox = Place(inbox)
+        self.with_markers = with_markers
         self.folders: dict[str, Folder] = {}
         self._before = self.folders
         self._listed: set[str] = set()
@@ -197,8 +204,12 @@ class _Reading:
         self._survey = survey
         self._path = path
         self._before = before
-        self._pictures: dict[str, Entry] = {}
-        self._unreadable: dict[str, Entry] = {}
+        self._found: dict[Kind, dict[str, Entry]] = {"picture": {}, "unreadable": {}, "marker": {}}
+        self._known: dict[Kind, dict[str, Entry]] = {
+            "picture": before.pictures,
+            "unreadable": before.unreadable,
+            "marker": before.markers,
+        }
         self._others: set[str] = set()
         self._folders: list[str] = []
         self._errors: list[OSError] = []
@@ -218,12 +229,18 @@ class _Reading:
                     self._errors.append(self._survey.named(error, _join(self._path, item.name)))
         before = self._before
         return Folder(
-            before.pictures if self._pictures == before.pictures else self._pictures,
-            before.unreadable if self._unreadable == before.unreadable else self._unreadable,
+            self._files("picture"),
+            self._files("unreadable"),
+            self._files("marker"),
             before.others if self._others == before.others else frozenset(self._others),
             tuple(self._folders),
             tuple(self._errors),
         )
+
+    def _files(self, kind: Kind) -> dict[str, Entry]:
+        """The files of a kind: the very same as before where they are."""
+        known, found = self._known[kind], self._found[kind]
+        return known if found == known else found
 
     def _take(self, item: os.DirEntry[str]) -> None:
         name = item.name
@@ -234,12 +251,11 @@ class _Reading:
         about = item.stat(follow_symlinks=False)
         if not stat.S_ISREG(about.st_mode):
             return
-        is_picture = kind == "picture"
-        known = (self._before.pictures if is_picture else self._before.unreadable).get(name)
+        known = self._known[kind].get(name)
         identity = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
         if known is None or known.identity != identity:
             known = Entry(_join(self._path, name), Identity._make(identity))
-        (self._pictures if is_picture else self._unreadable)[name] = known
+        self._found[kind][name] = known
 
     def _kind(self, name: str) -> Kind | None:
         """What the name says; each is judged once, for that costs more than to ask the disk."""
@@ -247,7 +263,11 @@ class _Reading:
             return "picture"
         if name in self._before.others:
             return None
-        return "unreadable" if name in self._before.unreadable else kind_of(name)
+        if name in self._before.unreadable:
+            return "unreadable"
+        if name in self._before.markers:
+            return "marker"
+        return kind_of(name, with_markers=self._survey.with_markers)
 
 
 def _join(path: str, name: str) -> str:

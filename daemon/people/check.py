@@ -46,6 +46,9 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield _check_claim(settings)
     if settings.matting_folders:
         yield _check_matting_folders(settings)
+    if settings.done_marker:
+        says = "pairs wait for a file such as cat.jpg.done beside cat.jpg"
+        yield Finding("done_marker", True, says)
     findings = [_check_model(task, path) for task, path in settings.models().items()]
     yield from findings
     if not findings:

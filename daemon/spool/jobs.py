@@ -59,6 +59,8 @@ def claim_pair(spool: Spool, pair: Pair, trimap_band_percent: float | None = Non
         ),
         claimed_at=time.time(),
         trimap_band_percent=(trimap_band_percent if makes_trimap(pair.task, pair.role) else None),
+        marker=pair.marker
+        and Original(pair.marker.path, pair.marker_tail, "marker", pair.marker.identity),
     )
     folder = spool.job(record.job)
     sources = [Place(spool.inbox, original.path) for original in record.originals]
@@ -72,12 +74,12 @@ def claim_pair(spool: Spool, pair: Pair, trimap_band_percent: float | None = Non
         for parent in {source.parent for source in sources}:
             files.sync_folder(parent)
         # Between the check and the rename, somebody may have written on.
-        if not _held_unchanged(spool, record):
+        if not (_held_unchanged(spool, record) and _holds_its_marker(spool, record)):
             settle(spool, record)
             return None
         return save(spool, replace(record, state=State.WORK))  # S2: the pair is ours
     except (FileNotFoundError, NotADirectoryError):
-        settle(spool, record)  # its owner took one of the two away just now
+        settle(spool, record)  # its owner took one of them away just now
         if not spool.jobs.is_folder():
             raise
         return None
@@ -122,7 +124,7 @@ def open_for_work(spool: Spool, record: Record, outputs: Sequence[str]) -> list[
     """
     with ExitStack() as opened:
         descriptors = []
-        for original in record.originals:
+        for original in record.inputs:
             descriptors.append(files.open_regular(held(spool, record, original)))
             opened.callback(os.close, descriptors[-1])
         for name in outputs:
@@ -201,7 +203,15 @@ def _unchanged(inbox: Path, *entries: Entry) -> bool:
 
 
 def _held_unchanged(spool: Spool, record: Record) -> bool:
-    return all(_identity(held(spool, record, o)) == o.identity for o in record.originals)
+    return all(_identity(held(spool, record, o)) == o.identity for o in record.inputs)
+
+
+def _holds_its_marker(spool: Spool, record: Record) -> bool:
+    """Whether the marker is the very file that the scan saw; what is in it may still change."""
+    if record.marker is None:
+        return True
+    now, then = _identity(held(spool, record, record.marker)), record.marker.identity
+    return now is not None and (now.device, now.inode) == (then.device, then.inode)
 
 
 def _identity(place: Place) -> Identity | None:

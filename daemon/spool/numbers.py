@@ -24,7 +24,7 @@ def free_targets(spool: Spool, record: Record, suffixes: list[str]) -> dict[str,
 
 
 def free_number(root: Path, record: Record) -> int:
-    """The least number under which neither original's name is taken below `root`."""
+    """The least number under which none of the originals' names is taken below `root`."""
     for number in count(1):
         targets = [Place(root, numbered(original, number)) for original in record.originals]
         if not any(target.is_there() for target in targets):

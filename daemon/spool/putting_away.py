@@ -39,11 +39,14 @@ def decide_to_fail(spool: Spool, record: Record, trouble: Trouble) -> Record:
 
 
 def archive_originals(spool: Spool, record: Record) -> None:
-    """Archive or delete the originals of a published job, as configured, and forget it."""
+    """Archive or delete the originals of a published job, as configured, and forget it.
+
+    Its marker goes in any case: it has said what it was put there to say.
+    """
     spool.require_mounts()
     for original in record.originals:
         place = held(spool, record, original)
-        if spool.originals == "delete":
+        if spool.originals == "delete" or original == record.marker:
             files.remove_file(place)
         elif place.is_there():
             record = _put_away(spool, spool.archive, record, original)
@@ -70,16 +73,27 @@ def fail_originals(spool: Spool, record: Record) -> None:
 def return_originals(spool: Spool, record: Record) -> None:
     """Put the originals back where they lay in the inbox, and forget the job.
 
-    Where a newer file has taken one's place, both go to `failed/`.
+    Where a newer file has taken one's place, it goes to `failed/`, and so does the marker: it does
+    not speak of the newer one.
     """
     taken = False
-    for original in record.originals:
+    for original in record.inputs:
         if held(spool, record, original).is_there() and not _put_back(spool, record, original):
             taken = True
     if not taken:
+        _return_marker(spool, record)
         _forget(spool, record)
     else:
         fail_originals(spool, decide_to_fail(spool, record, Trouble("superseded")))
+
+
+def _return_marker(spool: Spool, record: Record) -> None:
+    """Put the marker back beside its pair. A newer one in its place says the same."""
+    if record.marker is None:
+        return
+    place = held(spool, record, record.marker)
+    if place.is_there() and not _put_back(spool, record, record.marker):
+        files.remove_file(place)
 
 
 def _put_back(spool: Spool, record: Record, original: Original) -> bool:

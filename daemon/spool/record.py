@@ -65,6 +65,7 @@ class Record:
     """All that is known of a job. On disk before anything it speaks of happens.
 
     `told` is the last attempt whose end the story tells: a later one died with the daemon.
+    `marker` is the file by which the uploader said that both are complete, where that is asked for.
     `trimap_band_percent` is set where the trimap is to be made from a mask, and only there: what
     was decided at the claim holds when the job is run again under other settings.
     """
@@ -83,18 +84,21 @@ class Record:
     story: tuple[str, ...] = field(default=())
     told: int = 0
     trimap_band_percent: float | None = None
+    marker: Original | None = None
 
     def __post_init__(self) -> None:
         if makes_trimap(self.task, self.role) != (self.trimap_band_percent is not None):
             raise ValueError(f"the record of {self.job} does not say how its trimap is made")
 
     @property
-    def originals(self) -> tuple[Original, Original]:
+    def inputs(self) -> tuple[Original, Original]:
+        """What a worker reads."""
         return self.picture, self.companion
 
     @property
-    def identities(self) -> tuple[Identity, Identity]:
-        return self.picture.identity, self.companion.identity
+    def originals(self) -> tuple[Original, ...]:
+        """All that was dropped, the marker last: it speaks of the others."""
+        return (*self.inputs, self.marker) if self.marker else self.inputs
 
 
 def held(spool: Spool, record: Record, original: Original) -> Place:
@@ -119,6 +123,7 @@ def load(spool: Spool, job: str) -> Record:
                 "state": State(data["state"]),
                 "picture": _original(data["picture"]),
                 "companion": _original(data["companion"]),
+                "marker": _original(data["marker"]) if data.get("marker") is not None else None,
                 "outputs": tuple(Output(**output) for output in data["outputs"]),
                 "report": Report(**data["report"]) if data["report"] else None,
                 "story": tuple(data["story"]),
@@ -138,7 +143,8 @@ def _require_inside(record: Record, job: str) -> None:
     held = [output.held for output in record.outputs]
     if (
         record.job != job
-        or [original.held for original in record.originals] != ["picture", "companion"]
+        or [original.held for original in record.inputs] != ["picture", "companion"]
+        or (record.marker is not None and record.marker.held != "marker")
         or not all(name.isalpha() for name in held)
         or any(path.startswith("/") or ".." in path.split("/") for path in paths)
     ):

@@ -112,13 +112,13 @@ def _trouble_of_its_own(spool: Spool, record: Record, error: OSError) -> Trouble
 
 def _has_vanished(spool: Spool, record: Record) -> bool:
     """Whether the job is there, and a file of its pair is not: no disk's fault."""
-    places = [held(spool, record, original) for original in record.originals]
+    places = [held(spool, record, original) for original in record.inputs]
     return spool.job(record.job).is_folder() and not all(p.is_there() for p in places)
 
 
 def _is_forbidden(spool: Spool, record: Record) -> bool:
     """Whether a file of the pair itself may not be read, whatever else may."""
-    for original in record.originals:
+    for original in record.inputs:
         try:
             os.close(files.open_regular(held(spool, record, original)))
         except PermissionError:

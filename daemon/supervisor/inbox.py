@@ -47,7 +47,7 @@ class Inbox:
         self._watch = Watch(settings, inbox)
         self._quiet = QuietBook(self._watch.quiet_period_s)
         self._incomplete = IncompleteBook(settings.incomplete_s)
-        self._groups = Groups(self._matting_folders)
+        self._groups = Groups(self._matting_folders, done_marker=settings.done_marker)
         self._pairing = Pairing((), ())
         self._unreadable: tuple[Entry, ...] = ()
         self._notices = Notices()

@@ -138,6 +138,7 @@ class Troubles:
 
 
 def _pair_of(record: Record) -> Pair:
+    marker = record.marker
     return Pair(
         record.picture.entry,
         record.companion.entry,
@@ -145,4 +146,6 @@ def _pair_of(record: Record) -> Pair:
         record.task,
         record.picture.tail,
         record.companion.tail,
+        marker.entry if marker else None,
+        marker.tail if marker else "",
     )

@@ -26,7 +26,7 @@ class _Known(NamedTuple):
     """A pair as it was when it was found to be unclaimable, and when it is worth another try."""
 
     waiting: Waiting
-    identities: tuple[Identity, Identity]
+    identities: tuple[Identity, ...]
     again_at: float
 
 

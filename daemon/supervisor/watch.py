@@ -56,7 +56,7 @@ class Watch:
         self._inbox = inbox
         self._trouble: OSError | None = None
         self._told: tuple[object, ...] = ()
-        self._survey = Survey(inbox)
+        self._survey = Survey(inbox, with_markers=settings.done_marker)
         self.bell = self._hung_up() if settings.events else None
         self.root: FolderId | None = None
         with suppress(OSError):

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_jobs import MASK, PICTURE, RESULT, drop, produce, recover, tree
+from test_jobs import MARKER, MASK, PICTURE, RESULT, drop, drop_marked, produce, recover, tree
 
+from daemon.intake.pairing import Pair
 from daemon.reasons import Trouble
 from daemon.settings import Settings
 from daemon.spool import files, jobs
 from daemon.spool.layout import Spool, open_spool
 from daemon.spool.record import Record
+
+Drop = Callable[[Spool, str], Pair]
+Life = Callable[[Spool, Drop], None]
 
 CHANGING = ("replace", "rename", "link", "unlink", "fsync", "fchmod", "mkdir", "rmdir")
 
@@ -66,8 +70,8 @@ def fuse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuse]:
     fuse.left = 10**9
 
 
-def succeed(spool: Spool) -> None:
-    record = jobs.claim_pair(spool, drop(spool, "day 1/cat"))
+def succeed(spool: Spool, put: Drop = drop) -> None:
+    record = jobs.claim_pair(spool, put(spool, "day 1/cat"))
     assert record is not None
     go_on(spool, record)
 
@@ -77,44 +81,50 @@ def go_on(spool: Spool, record: Record) -> None:
     jobs.publish_result(spool, record, produce(spool, record), "log")
 
 
-def give_back(spool: Spool) -> None:
-    record = jobs.claim_pair(spool, drop(spool, "day 1/cat"))
+def give_back(spool: Spool, put: Drop = drop) -> None:
+    record = jobs.claim_pair(spool, put(spool, "day 1/cat"))
     assert record is not None
     jobs.give_back(spool, jobs.begin_attempt(spool, record))
 
 
-def fail(spool: Spool) -> None:
-    record = jobs.claim_pair(spool, drop(spool, "day 1/cat"))
+def fail(spool: Spool, put: Drop = drop) -> None:
+    record = jobs.claim_pair(spool, put(spool, "day 1/cat"))
     assert record is not None
     jobs.fail(spool, jobs.begin_attempt(spool, record), Trouble("mask_covers_everything"))
 
 
-def places(spool: Spool) -> tuple[list[str], list[str]]:
-    """In which of the spool's folders the picture and the mask are."""
+def places(spool: Spool) -> tuple[list[str], list[str], list[str]]:
+    """In which of the spool's folders the picture, the mask and the marker are."""
     roots = {"inbox": spool.inbox, "work": spool.work, "archive": spool.archive}
     roots["failed"] = spool.failed
-    found: dict[bytes, list[str]] = {PICTURE: [], MASK: []}
+    found: dict[bytes, list[str]] = {PICTURE: [], MASK: [], MARKER: []}
     for name, root in roots.items():
         for content in tree(root).values():
             if content in found:
                 found[content].append(name)
-    return found[PICTURE], found[MASK]
+    return found[PICTURE], found[MASK], found[MARKER]
 
 
-def check_after_crash(spool: Spool) -> None:
-    """Each of the two files is in exactly one place, and what the outbox shows is whole."""
-    picture, mask = places(spool)
+def check_after_crash(spool: Spool, *, is_marked: bool = False) -> None:
+    """Each of the files is in exactly one place, and what the outbox shows is whole.
+
+    A marker goes when the result is there, and no sooner.
+    """
+    picture, mask, marker = places(spool)
     assert len(picture) == len(mask) == 1
+    is_delivered = "day 1/cat.png" in tree(spool.outbox)
+    assert len(marker) == is_marked or (is_delivered and marker == [])
     for name, content in tree(spool.outbox).items():
         assert Path(name).name.startswith(".") or content in (RESULT, b"log"), name
 
 
-def check_at_the_end(spool: Spool) -> None:
+def check_at_the_end(spool: Spool, *, is_marked: bool = False) -> None:
     assert jobs_left(spool) == []
-    check_after_crash(spool)
+    check_after_crash(spool, is_marked=is_marked)
     outbox = tree(spool.outbox)
-    picture, mask = places(spool)
+    picture, mask, marker = places(spool)
     assert picture == mask
+    assert marker == (picture if is_marked and picture != ["archive"] else [])
     if picture == ["archive"]:
         assert outbox == {"day 1/cat.png": RESULT, "day 1/cat.log": b"log"}
     else:
@@ -133,23 +143,24 @@ def restart(spool: Spool) -> None:
         go_on(spool, record)
 
 
-def survive(root: Path, fuse: Fuse, live: Callable[[Spool], None], second: bool) -> int:
+def survive(root: Path, fuse: Fuse, live: Life, put: Drop = drop, *, second: bool = False) -> int:
     """Live once for every k, crashing at the k-th call; returns how many crashes were survived."""
+    is_marked = put is drop_marked
     survived = 0
     for k in range(10**6):
         shutil.rmtree(root, ignore_errors=True)
         spool = open_spool(Settings(spool=root))
-        drop(spool, "day 1/cat")
+        put(spool, "day 1/cat")
         fuse.left, fuse.count = k, 0
         try:
-            live(spool)
+            live(spool, put)
         except Crash:
             survived += 1
         else:
             assert fuse.count == k
             return survived
         fuse.left = 10**9
-        check_after_crash(spool)
+        check_after_crash(spool, is_marked=is_marked)
         if second:
             # Half-way through what is left to do, everything dies again.
             shutil.copytree(root, root.with_name("copy"), dirs_exist_ok=False)
@@ -164,19 +175,28 @@ def survive(root: Path, fuse: Fuse, live: Callable[[Spool], None], second: bool)
             except Crash:
                 survived += 1
             fuse.left = 10**9
-            check_after_crash(spool)
+            check_after_crash(spool, is_marked=is_marked)
         restart(spool)
-        check_at_the_end(spool)
+        check_at_the_end(spool, is_marked=is_marked)
         restart(spool)
-        check_at_the_end(spool)
+        check_at_the_end(spool, is_marked=is_marked)
     raise AssertionError("it never ends")
 
 
 @pytest.mark.parametrize("second", [False, True], ids=["once", "and again at the restart"])
 @pytest.mark.parametrize("live", [succeed, give_back, fail], ids=lambda f: f.__name__)
 def test_a_crash_before_any_call_loses_nothing_and_makes_no_twin(
-    tmp_path: Path, fuse: Fuse, live: Callable[[Spool], None], second: bool
+    tmp_path: Path, fuse: Fuse, live: Life, second: bool
 ) -> None:
-    survived = survive(tmp_path / "spool", fuse, live, second)
+    survived = survive(tmp_path / "spool", fuse, live, second=second)
     print(f"{live.__name__}: {survived} crashes survived")
+    assert survived > 30
+
+
+@pytest.mark.parametrize("live", [succeed, give_back, fail], ids=lambda f: f.__name__)
+def test_a_crash_before_any_call_keeps_a_marker_with_its_pair(
+    tmp_path: Path, fuse: Fuse, live: Life
+) -> None:
+    survived = survive(tmp_path / "spool", fuse, live, drop_marked)
+    print(f"{live.__name__}, marked: {survived} crashes survived")
     assert survived > 30

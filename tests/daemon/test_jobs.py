@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from daemon.intake.grouping import Groups
 from daemon.intake.matting import MattingFolders
 from daemon.intake.pairing import Pair, pair_up
-from daemon.intake.scan import scan
+from daemon.intake.scan import Survey, scan
 from daemon.places import Place
 from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
@@ -21,6 +22,7 @@ from daemon.spool.layout import Spool, open_spool
 from daemon.spool.record import RECORD, Output, Record, State, load, save
 
 PICTURE, MASK, RESULT = b"the picture", b"the mask", b"the result"
+MARKER = b"the marker"
 
 
 def drop(spool: Spool, name: str = "cat") -> Pair:
@@ -30,6 +32,21 @@ def drop(spool: Spool, name: str = "cat") -> Pair:
     path.with_name(path.name + ".jpg").write_bytes(PICTURE)
     path.with_name(path.name + "_mask.png").write_bytes(MASK)
     pairs = pair_up(scan(spool.inbox).pictures).pairs
+    return next(pair for pair in pairs if pair.picture.path == f"{name}.jpg")
+
+
+def drop_marked(spool: Spool, name: str = "cat", marker: str = "{}.jpg.done") -> Pair:
+    """Put a pair and its marker into the inbox and find them."""
+    drop(spool, name)
+    (spool.inbox / marker.format(name)).write_bytes(MARKER)
+    return found_marked(spool, name)
+
+
+def found_marked(spool: Spool, name: str = "cat") -> Pair:
+    """The pair of that name, found with its marker."""
+    survey = Survey(spool.inbox, with_markers=True)
+    survey.whole()
+    pairs = Groups(done_marker=True).pair_up(survey.folders).pairs
     return next(pair for pair in pairs if pair.picture.path == f"{name}.jpg")
 
 
