@@ -15,6 +15,7 @@ from pathlib import Path
 _CLONE_NEWNS = 0x00020000
 
 IMAGE_BYTES = 128 << 20  # btrfs wants a little more than 100 MiB; the image is sparse
+NTFS_BYTES = 16 << 20
 _CHUNK = b"x" * 4096
 
 
@@ -40,6 +41,16 @@ class Mounts:
         _do("mkfs.btrfs", "-q", "-m", "single", "-d", "single", str(image))
         self._mount(point, "-o", "loop", str(image))
         _do("btrfs", "quota", "enable", str(point))
+        return point
+
+    def ntfs(self, point: Path, image: Path) -> Path:
+        """A file system to which `Cat.jpg` and `CAT.JPG` are one name."""
+        with image.open("wb") as file:
+            file.truncate(NTFS_BYTES)
+        _do("mkntfs", "--quiet", "--force", "--quick", str(image))
+        point.mkdir()
+        _do("lowntfs-3g", "-o", "ignore_case,permissions", str(image), str(point))
+        self._points.append(point)
         return point
 
     def remount(self, point: Path, options: str) -> None:
