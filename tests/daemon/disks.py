@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
+from mounts import keep_to_ourselves
+
 # _IOR('X', 125, __u32) of the kernel's include/uapi/linux/ext4.h; flags as there.
 _SHUTDOWN = 0x8004587D
 _CAP_SYS_ADMIN = 21
@@ -54,6 +56,7 @@ class Disk:
     @contextmanager
     def powered(self) -> Iterator[None]:
         """The disk is mounted in here. What an ended power cut left is replayed first."""
+        keep_to_ourselves()  # while somebody else sees it mounted, a dead disk stays dead
         _do("mount", "-o", "loop", str(self._image), str(self.path))
         try:
             yield

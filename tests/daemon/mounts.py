@@ -23,7 +23,7 @@ class Mounts:
     """All that a test has mounted, in order."""
 
     def __init__(self) -> None:
-        _keep_to_ourselves()
+        keep_to_ourselves()
         self._points: list[Path] = []
 
     def tmpfs(self, point: Path, options: str = "size=1m") -> Path:
@@ -115,7 +115,12 @@ def remove(ballast: Path) -> None:
 
 
 @cache
-def _keep_to_ourselves() -> None:
+def keep_to_ourselves() -> None:
+    """Have this process see mounts of its own, of which others get no copy.
+
+    A mount lives as long as any process sees it: whoever makes a mount namespace beside us, as a
+    container does at its start, would keep a disk busy that we have unmounted.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS) != 0:
         code = ctypes.get_errno()
