@@ -367,7 +367,10 @@ inbox.look()
 taken = []
 while pair := inbox.take():
     taken.append(pair.picture.path)
-print(json.dumps([taken, dict((w.path, w.report.key) for w in inbox.waiting())]))
+waiting = dict((w.path, w.report.key) for w in inbox.waiting())
+for now[0] in (10.0, 70.0):
+    inbox.look()
+print(json.dumps([taken, waiting]))
 """
 
 
@@ -398,6 +401,8 @@ def test_another_users_private_file_or_folder_waits_for_the_rights_to_it(tmp_pat
         {"cat.jpg": "unreadable", "theirs/owl.jpg": "permission"},
     ]
     assert sum("folder_skipped" in line for line in logs) == 1
+    told = [line for line in logs if "file_waits" in line and "reason=unreadable" in line]
+    assert ["path=cat.jpg" in line for line in told] == [True]
 
 
 # What is logged.

@@ -21,6 +21,9 @@ from daemon.spool.layout import open_spool
 
 Start = Callable[..., Daemon]
 NOBODY = 65534
+UPLOADER = 12345
+# What a service file gives with AmbientCapabilities=CAP_DAC_READ_SEARCH.
+MAY_READ_ALL = "--inh-caps +dac_read_search --ambient-caps +dac_read_search"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
 
@@ -31,12 +34,15 @@ class Unprivileged(Site):
 
     A checkout, an environment and pytest's folders may lie where nobody can go. In a mount
     namespace of its own each of them is reached by its usual name, through folders open to all.
+    `rights` are options of setpriv.
     """
+
+    rights: str = ""
 
     def command(self, *arguments: str) -> list[str]:
         needed = [Path(sys.prefix), Path(sys.base_prefix), REPOSITORY, self.root.parent]
         script = [*_opened({path.resolve() for path in needed} - {Path("/usr")})]
-        become = f"setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups"
+        become = f"setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups {self.rights}"
         script.append(f"cd / && exec {become} {shlex.join(super().command(*arguments))}")
         return ["unshare", "--mount", "sh", "-ec", "\n".join(script)]
 
@@ -84,6 +90,25 @@ def drop(site: Site, name: str, role: str = "mask") -> None:
     for path in site.inbox.glob(f"{name}*"):
         path.chmod(0o664)
         os.chown(path, NOBODY, NOBODY)
+
+
+def upload(site: Site, name: str) -> None:
+    """A pair from another user of the share's group, whose umask leaves it to himself alone."""
+    site.inbox.chmod(0o2775)
+    for path, pixels in ((f"{name}.png", photo()), (f"{name}_mask.png", hole())):
+        source = save(pixels, site.root.parent / path)
+        become = ["setpriv", "--reuid", str(UPLOADER), "--regid", str(UPLOADER)]
+        become += ["--groups", str(site.inbox.stat().st_gid)]
+        with source.open("rb") as content:
+            subprocess.run(
+                [*become, "sh", "-c", 'umask 077; cat > "$0"', path],
+                cwd=site.inbox,  # of which he need not know where it lies
+                stdin=content,
+                check=True,
+            )
+        about = (site.inbox / path).stat()
+        assert (about.st_uid, about.st_gid) == (UPLOADER, site.inbox.stat().st_gid)
+        assert about.st_mode & 0o777 == 0o600
 
 
 def test_a_user_without_rights_does_it_all(unprivileged: Unprivileged, start: Start) -> None:
@@ -161,3 +186,70 @@ def test_a_claimed_file_that_may_not_be_read_waits_and_keeps_nobody_else_waiting
     daemon.wait_for("job_finished", picture="dog.png")
     assert daemon.seen("queue_held") == []
     assert unprivileged.files("inbox") == ["cat.png", "cat_mask.png"]
+
+
+def test_an_upload_that_its_owner_keeps_to_himself_waits_until_it_may_be_read(
+    unprivileged: Unprivileged, start: Start
+) -> None:
+    daemon = start(unprivileged, "--scan-interval-s", "3600")
+    daemon.wait_for("worker_started")
+    upload(unprivileged, "cat")
+    drop(unprivileged, "dog")
+    daemon.wait_for("job_finished", picture="dog.png")
+    assert unprivileged.files("inbox") == ["cat.png", "cat_mask.png"]
+    assert daemon.seen("pair_claimed", picture="cat.png") == daemon.seen("queue_held") == []
+    for name in ("cat.png", "cat_mask.png"):
+        (unprivileged.inbox / name).chmod(0o640)
+    daemon.wait_for("job_finished", picture="cat.png")
+    assert (load(unprivileged.outbox / "cat.png") == inverted(photo(), hole())).all()
+    about = (unprivileged.outbox / "cat.png").stat()
+    assert (about.st_uid, about.st_mode & 0o777) == (NOBODY, 0o664)
+    assert unprivileged.files("inbox") == []
+
+
+def test_once_says_which_upload_may_not_be_read_and_what_to_do(
+    unprivileged: Unprivileged,
+) -> None:
+    upload(unprivileged, "cat")
+    done = unprivileged.once()
+    assert done.returncode == 1
+    assert "waiting: cat.png: cat.png may not be read by the user that runs retouchd." in (
+        done.stdout
+    )
+    assert "chmod a+r" in done.stdout
+    assert unprivileged.files("inbox") == ["cat.png", "cat_mask.png"]
+
+
+@pytest.mark.parametrize("rights", ["root", MAY_READ_ALL], ids=["root", "may read all"])
+def test_who_may_read_everything_does_an_upload_that_its_owner_keeps_to_himself(
+    request: pytest.FixtureRequest, rights: str
+) -> None:
+    used: Site = request.getfixturevalue("site" if rights == "root" else "unprivileged")
+    if isinstance(used, Unprivileged):
+        used.rights = rights
+    used.environment["RETOUCHD_FILE_MODE"] = "0640"
+    os.chown(used.inbox, -1, NOBODY)
+    upload(used, "cat")
+    done = used.once("--group", str(NOBODY))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert used.files("outbox") == ["cat.log", "cat.png"]
+    assert (load(used.outbox / "cat.png") == inverted(photo(), hole())).all()
+    for result in used.outbox.iterdir():
+        assert (result.stat().st_gid, result.stat().st_mode & 0o777) == (NOBODY, 0o640)
+    # What was put away is still its owner's, and as private as he made it.
+    for original in used.archive.iterdir():
+        assert (original.stat().st_uid, original.stat().st_mode & 0o777) == (UPLOADER, 0o600)
+
+
+def test_in_a_sticky_inbox_what_may_not_be_moved_waits_and_keeps_nobody_else_waiting(
+    unprivileged: Unprivileged, start: Start
+) -> None:
+    unprivileged.rights = MAY_READ_ALL
+    upload(unprivileged, "cat")
+    os.chown(unprivileged.inbox, 0, NOBODY)
+    unprivileged.inbox.chmod(0o3775)  # as in /tmp, only its owner may move a file away
+    daemon = start(unprivileged)
+    drop(unprivileged, "dog")
+    daemon.wait_for("job_finished", picture="dog.png")
+    assert unprivileged.files("inbox") == ["cat.png", "cat_mask.png"]
+    assert daemon.seen("queue_held") == daemon.seen("pair_claimed", picture="cat.png") == []
