@@ -61,7 +61,8 @@ class Pair:
     @property
     def folders(self) -> set[str]:
         """The folder or folders that hold it; the inbox itself is the empty path."""
-        return {_split_folder(entry.path)[0] for entry in (self.picture, self.companion)}
+        files = (self.picture, self.companion, self.marker)
+        return {_split_folder(entry.path)[0] for entry in files if entry}
 
 
 @dataclass(frozen=True)

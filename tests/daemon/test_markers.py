@@ -9,6 +9,7 @@ import pytest
 from clocks import Clock
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from test_pairing import PAGE, PATHS, paired
 
 from daemon.intake import grouping
@@ -365,6 +366,15 @@ def test_in_trees_a_marker_hastens_a_pair_of_which_one_folder_has_long_been_quie
         assert box.inbox.next_look < box.clock.now + 0.1
     box.inbox.close()
     assert [pair.picture.path for pair in found] == ["images/cat.jpg"]
+
+
+def test_what_waits_for_a_marker_and_a_marker_alone_are_logged_after_a_while(box: Box) -> None:
+    box.put("cat.jpg", "cat_mask.png", "dog.done")
+    with capture_logs() as logs:
+        for after in (0, 59, 1, 60):
+            assert box.look(after=after) == []
+    waits = [(line["path"], line["reason"]) for line in logs if line["event"] == "file_waits"]
+    assert sorted(waits) == [("cat.jpg", "marker_missing"), ("dog.done", "marker_alone")]
 
 
 def test_without_the_setting_a_marker_is_neither_waited_for_nor_told_of(
