@@ -91,20 +91,35 @@ def move(source: Place, target: Place) -> None:
     `FileExistsError`, with nothing changed, where the target is another file.
     """
     try:
-        rename(source, target)
+        if not _rename_or_copy(source, target):
+            return
     except FileExistsError:
         if not is_same_content(source, target):
             raise
+    sync_folder(target.parent)  # the copy must be durable before the source goes
+    remove_file(source)
+
+
+def _rename_or_copy(source: Place, target: Place) -> bool:
+    """Give a file's content a free name; True where it was copied, and so the source remains."""
+    try:
+        rename(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        temporary = target.beside(f".retouchd-{source.parent.parent.name}-{source.name}")
-        _copy(source, temporary)
-        rename(temporary, target)
     else:
-        return
-    sync_folder(target.parent)  # the copy must be durable before the source goes
-    remove_file(source)
+        return False
+    # Another file system is told before a name that is taken, so that has to be asked for.
+    if target.is_there():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    temporary = target.beside(f".retouchd-{source.parent.parent.name}-{source.name}")
+    _copy(source, temporary)
+    try:
+        rename(temporary, target)
+    except FileExistsError:
+        remove_file(temporary)
+        raise
+    return True
 
 
 def write_durably(place: Place, content: bytes, ownership: Ownership = PRIVATE) -> None:

@@ -4,11 +4,11 @@ import ast
 import contextlib
 import hashlib
 import os
-import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,24 +53,27 @@ def test_rename_works_where_the_kernel_has_no_rename_without_replacing(
         files.rename(at(write(tmp_path / "c", "other")), at(target))
 
 
-def test_a_move_across_file_systems_leaves_the_file_in_one_place(tmp_path: Path) -> None:
-    with_own_mount = Path("/dev/shm") / f"retouchd-test-{os.getpid()}"  # noqa: S108 - a tmpfs
-    with_own_mount.mkdir()
-    try:
-        assert with_own_mount.stat().st_dev != tmp_path.stat().st_dev
-        source = tmp_path / "job" / "in" / "picture"
-        source.parent.mkdir(parents=True)
-        write(source, "pixels").chmod(0o640)
-        os.setxattr(source, "user.rating", b"5")
-        os.utime(source, (1000, 1000))
-        files.move(Place(tmp_path, "job/in/picture"), Place(with_own_mount, "cat.jpg"))
-        assert [p.name for p in with_own_mount.iterdir()] == ["cat.jpg"]
-        assert (with_own_mount / "cat.jpg").read_text() == "pixels"
-        about = (with_own_mount / "cat.jpg").stat()
-        assert (about.st_mtime, stat.S_IMODE(about.st_mode)) == (1000, 0o640)
-        assert not source.exists()
-    finally:
-        shutil.rmtree(with_own_mount)
+@pytest.fixture
+def other_disk() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def test_a_move_across_file_systems_leaves_the_file_in_one_place(
+    tmp_path: Path, other_disk: Path
+) -> None:
+    assert other_disk.stat().st_dev != tmp_path.stat().st_dev
+    source = tmp_path / "job" / "in" / "picture"
+    source.parent.mkdir(parents=True)
+    write(source, "pixels").chmod(0o640)
+    os.setxattr(source, "user.rating", b"5")
+    os.utime(source, (1000, 1000))
+    files.move(Place(tmp_path, "job/in/picture"), Place(other_disk, "cat.jpg"))
+    assert [p.name for p in other_disk.iterdir()] == ["cat.jpg"]
+    assert (other_disk / "cat.jpg").read_text() == "pixels"
+    about = (other_disk / "cat.jpg").stat()
+    assert (about.st_mtime, stat.S_IMODE(about.st_mode)) == (1000, 0o640)
+    assert not source.exists()
 
 
 def test_a_move_that_was_cut_short_is_completed(tmp_path: Path) -> None:
@@ -78,6 +81,25 @@ def test_a_move_that_was_cut_short_is_completed(tmp_path: Path) -> None:
     files.move(at(source), at(target))
     assert not source.exists()
     assert target.read_text() == "same"
+
+
+def test_a_move_across_file_systems_that_was_cut_short_is_completed_and_makes_no_twin(
+    tmp_path: Path, other_disk: Path
+) -> None:
+    source, target = write(tmp_path / "a", "same"), write(other_disk / "b", "same")
+    files.move(at(source), at(target))
+    assert not source.exists()
+    assert [(p.name, p.read_text()) for p in other_disk.iterdir()] == [("b", "same")]
+
+
+def test_a_move_across_file_systems_to_a_name_that_is_taken_changes_nothing(
+    tmp_path: Path, other_disk: Path
+) -> None:
+    source, target = write(tmp_path / "a", "mine"), write(other_disk / "b", "theirs")
+    with pytest.raises(FileExistsError):
+        files.move(at(source), at(target))
+    assert source.read_text() == "mine"
+    assert [(p.name, p.read_text()) for p in other_disk.iterdir()] == [("b", "theirs")]
 
 
 def test_a_published_file_has_its_mode_whatever_the_umask(tmp_path: Path) -> None:
