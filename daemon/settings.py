@@ -150,7 +150,8 @@ class Settings(BaseSettings):
         default=None,
         ge=0,
         le=86400,
-        description="Seconds a file must stay unchanged. 5 on a local disk, 10 on a network mount.",
+        description="Seconds a file must stay unchanged. 5 on a local disk, 10 on a network mount, "
+        "be that all of the inbox or a folder in it.",
     )
     incomplete_s: float = Field(
         default=3600,
@@ -168,7 +169,8 @@ class Settings(BaseSettings):
         gt=0,
         le=3600,
         description="Seconds between scans of the whole inbox. 10 where events can be trusted, "
-        "more where a scan takes over 0.1 s; 2 where not.",
+        "more where a scan takes over 0.1 s; 2 where not. A network mount inside a local inbox is "
+        "scanned by itself every 2.",
     )
 
     output_format: OutputFormat = Field(

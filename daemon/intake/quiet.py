@@ -8,6 +8,7 @@ from other people's clocks). The second gate is a full decode, in the worker.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from daemon.intake.mounts import mount_of
 from daemon.intake.scan import Entry, Folder, Identity
 
 
@@ -21,11 +22,13 @@ class _Page(NamedTuple):
 class QuietBook:
     """Remembers since when each file has been as it is.
 
-    `period_s` is the quiet period in seconds; times are seconds of one monotonic clock.
+    `period_s` is the quiet period in seconds, and `periods_s` has those of mounts in the inbox, by
+    their folders; times are seconds of one monotonic clock.
     """
 
     def __init__(self, period_s: float) -> None:
         self.period_s = period_s
+        self.periods_s: Mapping[str, float] = {}
         self._pages: dict[str, _Page] = {}
 
     def observe(self, folders: Mapping[str, Folder], now: float) -> None:
@@ -46,7 +49,12 @@ class QuietBook:
         """When the file will count as whole; None for 0 bytes, which means not yet."""
         if entry.identity.size == 0:
             return None
-        return self._pages[entry.path.rpartition("/")[0]].since[entry.path] + self.period_s
+        folder = entry.path.rpartition("/")[0]
+        return self._pages[folder].since[entry.path] + self.period_of(folder)
+
+    def period_of(self, folder: str) -> float:
+        """The quiet period of the files in a folder."""
+        return self.periods_s.get(mount_of(folder, self.periods_s), self.period_s)
 
 
 def _page(files: dict[str, Entry], before: _Page, now: float) -> _Page:

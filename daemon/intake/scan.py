@@ -189,12 +189,17 @@ class Survey:
         """The error with the whole path: descriptors have no names to tell."""
         return OSError(error.errno, error.strerror, str(self._inbox / path))
 
+    def tree(self, path: str) -> list[str]:
+        """All known folders from this one on downwards."""
+        found = [path] if path in self.folders else []
+        for above in found:  # which grows
+            below = (_join(above, name) for name in self.folders[above].folders)
+            found += [path for path in below if path in self.folders]
+        return found
+
     def _forget(self, path: str) -> None:
-        paths = [path]
-        while paths:
-            path = paths.pop()
-            folder = self.folders.pop(path, _NEVER_LISTED)
-            paths += [_join(path, name) for name in folder.folders]
+        for folder in self.tree(path):
+            del self.folders[folder]
 
 
 class _Reading:

@@ -45,7 +45,7 @@ class Inbox:
         self._tasks = set(settings.models())
         self._matting_folders = MattingFolders(settings.matting_folders)
         self._watch = Watch(settings, inbox)
-        self._quiet = QuietBook(self._watch.quiet_period_s)
+        self._quiet = QuietBook(self._watch.terms.quiet_period_s)
         self._incomplete = IncompleteBook(settings.incomplete_s)
         self._groups = Groups(self._matting_folders, done_marker=settings.done_marker)
         self._pairing = Pairing((), ())
@@ -66,8 +66,13 @@ class Inbox:
 
     @property
     def quiet_period_s(self) -> float:
-        """Seconds that a file must stay unchanged."""
+        """Seconds that a file must stay unchanged, but on the mounts in the inbox."""
         return self._quiet.period_s
+
+    @property
+    def has_other_mounts(self) -> bool:
+        """Whether the last look found that something in the inbox has been mounted or unmounted."""
+        return self._watch.has_other_mounts
 
     @property
     def root(self) -> FolderId | None:
@@ -84,7 +89,7 @@ class Inbox:
         if self.bell and self.bell.answer():
             self.hasten()
         else:
-            in_a_while = self._clock() + self._watch.interval_s
+            in_a_while = self._clock() + self._watch.terms.interval_s
             self.next_look = min(self.next_look, max(self._pace.soonest, in_a_while))
 
     def warn_of_missing(self) -> None:
@@ -127,7 +132,7 @@ class Inbox:
         if is_walk:
             self._tell_of_waiting(now)
         self._set_pace(found, start)
-        self.next_look = max(self._pace.soonest, min(due, self._pace.walk_at))
+        self.next_look = max(self._pace.soonest, min(due, self._pace.walk_at, self._pace.round_at))
         if not is_walk and now >= self._noticed_at + _NOTICE_EVERY_S:
             self._tell_of_waiting(now)
 
@@ -136,7 +141,9 @@ class Inbox:
         folders = found.folders.values()
         self._notices.skipped(tuple(chain.from_iterable(folder.errors for folder in folders)))
         self._unreadable = tuple(chain.from_iterable(f.unreadable.values() for f in folders))
-        self._quiet.period_s = self._watch.quiet_period_s
+        self._quiet.period_s = self._watch.terms.quiet_period_s
+        below = self._watch.terms_below()
+        self._quiet.periods_s = {folder: each.quiet_period_s for folder, each in below.items()}
         pairing = self._groups.pair_up(found.folders)
         if pairing is not self._pairing:
             self._pairing = pairing
@@ -222,7 +229,7 @@ class Inbox:
             due = (pair.folders for ready_at, pair in self._unquiet if ready_at <= start)
             suspects = self._taken.union(*due)
         try:
-            found = self._watch.look(suspects)
+            found = self._watch.look(suspects, goes_round=start >= self._pace.round_at)
         except OSError:
             self._pace.walk_at = 0.0
             raise
@@ -230,14 +237,19 @@ class Inbox:
         return found
 
     def _set_pace(self, found: Look, start: float) -> None:
+        now, at_all = self._clock(), found.seen is None
         self._pace.looked(
             start,
-            self._clock(),
-            at_all=found.seen is None,
-            interval_s=self._watch.interval_s,
+            now,
+            at_all=at_all,
+            interval_s=self._watch.terms.interval_s,
             hears=self._watch.hears,
             fixed=self._has_fixed_interval,
         )
+        if at_all or start >= self._pace.round_at:
+            deaf = self._watch.deaf().values()
+            soonest = min((terms.interval_s for terms in deaf), default=float("inf"))
+            self._pace.went_round(start, now, at_all=at_all, interval_s=soonest)
         if not found.is_all:
             self._pace.hurry_walk()
 
@@ -291,8 +303,8 @@ class Inbox:
             if quiet_at is None:
                 return Waiting(entry.path, Report.of(Trouble("empty")))
             if quiet_at > now:
-                report = Report.of(Trouble("not_quiet", seconds=self._quiet.period_s))
-                return Waiting(entry.path, report)
+                seconds = self._quiet.period_of(entry.path)
+                return Waiting(entry.path, Report.of(Trouble("not_quiet", seconds=seconds)))
         incomplete = self._waits_incomplete(pair, now)
         if incomplete:
             facts = {"role": "pair", "detail": incomplete, "seconds": self._incomplete.give_up_s}

@@ -1,7 +1,8 @@
 """How soon the inbox is looked at again, so that looks never take more than their share of time.
 
-A look at all of it and a look at the folders that rang are paid for apart: a pair among tens of
-thousands of folders need not wait for the walk through all the others.
+A look at all of it, a look at the folders that rang, and a round of the mounts on which nothing
+rings are paid for apart: a pair among tens of thousands of folders need not wait for the walk
+through all the others, nor one on a quick disk for a slow share.
 """
 
 from typing import Final
@@ -19,13 +20,15 @@ class Pace:
     """When to look next. Times are monotonic, in seconds.
 
     `soonest` is the earliest moment at which a hint is followed, `walk_at` that of the next look at
-    all of the inbox.
+    all of the inbox, `round_at` that of the next at the mounts on which nothing rings.
     """
 
     def __init__(self) -> None:
         self.soonest = 0.0
         self.walk_at = 0.0
+        self.round_at = float("inf")
         self._soonest_walk = 0.0
+        self._pause_after_round_s = 0.0
 
     def looked(
         self, start: float, now: float, *, at_all: bool, interval_s: float, hears: bool, fixed: bool
@@ -46,6 +49,17 @@ class Pace:
                 self.soonest = now + _LEAST_PAUSE_S
         elif not hears:
             self.hurry_walk()
+
+    def went_round(self, start: float, now: float, *, at_all: bool, interval_s: float) -> None:
+        """That look has listed the mounts on which nothing rings; `interval_s` is theirs.
+
+        It is infinite where there are none. Called after `looked`: what rings elsewhere need not
+        wait for what this has cost.
+        """
+        if not at_all:
+            self._pause_after_round_s = _PAUSE_PER_LOOK * (now - start)
+            self.soonest = now + _LEAST_PAUSE_S
+        self.round_at = now + max(interval_s, self._pause_after_round_s)
 
     def hurry_walk(self) -> None:
         """Not everything rang: look at all of the inbox as soon as is fair."""

@@ -14,6 +14,7 @@ from pathlib import Path
 # From the kernel's include/uapi/linux/sched.h.
 _CLONE_NEWNS = 0x00020000
 
+EXT4_BYTES = 16 << 20
 IMAGE_BYTES = 128 << 20  # btrfs wants a little more than 100 MiB; the image is sparse
 NTFS_BYTES = 16 << 20
 _CHUNK = b"x" * 4096
@@ -33,6 +34,25 @@ class Mounts:
     def bind(self, source: Path, point: Path) -> Path:
         """A folder, at another place too."""
         return self._mount(point, "--bind", str(source))
+
+    def ext4(self, point: Path, image: Path) -> Path:
+        """A disk of its own. What `image` holds already is kept, as on a disk that comes back."""
+        if not image.exists():
+            with image.open("wb") as file:
+                file.truncate(EXT4_BYTES)
+            _do("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
+        return self._mount(point, "-o", "loop", str(image))
+
+    def bindfs(self, source: Path, point: Path, *options: str) -> Path:
+        """A folder by way of FUSE: the kernel tells nothing here of what is done in `source`.
+
+        It is seen at once: what FUSE keeps for a second would outlast a test's own clock.
+        """
+        point.mkdir(parents=True, exist_ok=True)
+        at_once = ("-o", "attr_timeout=0,entry_timeout=0")
+        _do("bindfs", *at_once, *options, str(source), str(point))
+        self._points.append(point)
+        return point
 
     def btrfs(self, point: Path, image: Path) -> Path:
         """A file system with quotas."""

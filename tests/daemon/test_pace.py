@@ -56,6 +56,27 @@ def test_looks_at_what_rang_take_a_tenth_of_the_time() -> None:
     assert (pace.soonest, pace.walk_at) == (120.0, 110.01)
 
 
+def test_a_round_takes_a_tenth_of_the_time_and_delays_no_hint() -> None:
+    pace = Pace()
+    looked(pace, 1.0)
+    pace.went_round(100.0, 101.0, at_all=True, interval_s=2.0)
+    assert pace.round_at == 103.0
+    looked(pace, 5.0, at_all=False)
+    pace.went_round(100.0, 105.0, at_all=False, interval_s=2.0)
+    assert pace.round_at == 150.0
+    assert pace.soonest < 105.1
+    looked(pace, 0.1)
+    pace.went_round(200.0, 200.1, at_all=True, interval_s=2.0)
+    assert pace.round_at == 245.1  # a walk makes what a round has cost no less
+
+
+def test_where_everything_rings_no_round_is_due() -> None:
+    pace = Pace()
+    looked(pace, 1.0)
+    pace.went_round(100.0, 101.0, at_all=True, interval_s=float("inf"))
+    assert pace.round_at == float("inf")
+
+
 def test_where_hints_were_lost_the_walk_comes_as_soon_as_is_fair() -> None:
     pace = Pace()
     looked(pace, 1.0)

@@ -43,6 +43,18 @@ def test_any_change_starts_the_period_anew(changed: Entry) -> None:
     assert book.quiet_at(changed) == 19.0
 
 
+def test_a_mount_has_a_period_of_its_own() -> None:
+    book = QuietBook(5.0)
+    book.periods_s = {"scanner": 10.0, "scanner/disk": 5.0}
+    files = [entry("a.jpg"), entry("scanner/b.jpg"), entry("scanner/disk/day/c.jpg")]
+    folders = [file.path.rpartition("/")[0] for file in files]
+    book.observe(
+        {at: Folder({file.path: file}) for at, file in zip(folders, files, strict=True)}, 100.0
+    )
+    assert [book.quiet_at(file) for file in files] == [105.0, 110.0, 105.0]
+    assert book.period_of("scanners") == 5.0
+
+
 def test_a_change_and_back_starts_the_period_anew() -> None:
     book = QuietBook(5.0)
     observe(book, 10.0, entry())
