@@ -92,7 +92,7 @@ def _work(settings: Settings, *, once: bool) -> int:
 def _should_have_been_done(reason: str) -> bool:
     """Whether a file that waits for this reason belongs to a complete pair."""
     return reason in {
-        *("no_model", "incomplete", "unreadable", "empty"),
+        *("no_model", "incomplete", "unreadable", "empty", "cannot_be_held"),
         *("permission", "other_filesystem", "io_error"),
     }
 

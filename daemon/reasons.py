@@ -170,6 +170,15 @@ REASONS: Final = _listed(
         "Give it the right to read the file, as with: chmod a+r",
     ),
     Reason(
+        "cannot_be_held",
+        Kind.WAIT,
+        "its files can't be held in {path} while they are worked ({detail}).",
+        "What is mounted inside the inbox needs a hidden folder of its own, {name}, that the user "
+        "that runs retouchd owns and nobody else may write to. Give that user the right to make "
+        "it there, or keep that file system out of the inbox. It is tried again every five "
+        "minutes.",
+    ),
+    Reason(
         "incomplete",
         Kind.WAIT,
         "the {role} looks cut off ({detail}), as if it were still being copied.",
@@ -351,13 +360,20 @@ REASONS: Final = _listed(
         Kind.WORLD,
         "{path} lies on another file system than the work folder, so it can't be moved there in "
         "one step.",
-        "Set work to a folder on the same file system as the inbox, and mount nothing inside it.",
+        "Set work to a folder on the same file system as the inbox. Inside the inbox a mount is no "
+        "hindrance, but a btrfs subvolume or a project quota is: use a plain folder, or mount it.",
     ),
     Reason(
         "folder_missing",
         Kind.WORLD,
         "{path} is not there.",
         "Mount or create it; work goes on by itself.",
+    ),
+    Reason(
+        "mount_away",
+        Kind.WORLD,
+        "{path} is not mounted, or can't be reached ({detail}), and files of a job are held there.",
+        "Mount it again; the job goes on by itself, and other pairs are not kept waiting.",
     ),
     Reason(
         "too_many_open_files",

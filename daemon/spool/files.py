@@ -213,12 +213,13 @@ def make_root(path: Path, ownership: Ownership) -> None:
     sync_folder(root.parent)
 
 
-def require_private(place: Place) -> None:
+def require_private(place: Place, fd: int | None = None) -> None:
     """Raise `PermissionError` unless this is a folder of ours that nobody else can write to.
 
-    What lies in it decides what is moved where, and in an open inbox anyone can make a folder.
+    What lies in it decides what is moved where, and in an open inbox anyone can make a folder. It
+    is asked of the descriptor, where it is open.
     """
-    about = os.lstat(str(place))
+    about = os.lstat(str(place)) if fd is None else os.fstat(fd)
     if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
         raise PermissionError(errno.EPERM, "it belongs to somebody else; remove it", str(place))
     if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -241,6 +242,16 @@ def remove_file(place: Place) -> None:
     """Remove a file if it is there."""
     with suppress(FileNotFoundError), place.reached() as (fd, name):
         os.unlink(name, dir_fd=fd)
+
+
+def remove_if_empty(folder: Place) -> None:
+    """Remove a folder if it is there and nothing is in it."""
+    try:
+        with folder.reached() as (fd, name):
+            os.rmdir(name, dir_fd=fd)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def remove_folder(folder: Place) -> None:

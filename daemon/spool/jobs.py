@@ -16,16 +16,18 @@ quiet times, so what is tested by every job is what a restart relies on.
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from daemon.intake.mounts import mount_of, mounts_below
 from daemon.intake.pairing import Pair, makes_trimap
 from daemon.intake.scan import Entry, Identity
 from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.spool import files
+from daemon.spool.holding import make_rooms, require_rooms
 from daemon.spool.layout import Spool
 from daemon.spool.numbers import free_targets
 from daemon.spool.publishing import publish, published_before
@@ -42,26 +44,25 @@ def claim_pair(spool: Spool, pair: Pair, trimap_band_percent: float | None = Non
     """Move a ready pair into work/. On return the job survives a crash.
 
     `trimap_band_percent` is for a pair whose trimap is made from its mask; others do without.
-    None where a file is no longer what the scan saw; the inbox is then unchanged. On `OSError`
-    what was moved has been given back, or will be by the next `recover`.
+    None where a file is no longer what the scan saw; the inbox is then unchanged. On `OSError`, and
+    on `MountAway`, what was moved has been given back, or will be by the next `recover`.
     """
     spool.require_ours()
     if not _unchanged(spool.inbox, pair.picture, pair.companion):
         return None
+    mounts = mounts_below(spool.inbox)
     record = Record(
         job=_new_name(),
         state=State.INBOX,
         task=pair.task,
         role=pair.role,
-        picture=Original(pair.picture.path, pair.picture_tail, "picture", pair.picture.identity),
-        companion=Original(
-            pair.companion.path, pair.companion_tail, "companion", pair.companion.identity
-        ),
+        picture=_original(pair.picture, pair.picture_tail, "picture", mounts),
+        companion=_original(pair.companion, pair.companion_tail, "companion", mounts),
         claimed_at=time.time(),
         trimap_band_percent=(trimap_band_percent if makes_trimap(pair.task, pair.role) else None),
-        marker=pair.marker
-        and Original(pair.marker.path, pair.marker_tail, "marker", pair.marker.identity),
+        marker=pair.marker and _original(pair.marker, pair.marker_tail, "marker", mounts),
     )
+    make_rooms(spool, record)
     folder = spool.job(record.job)
     sources = [Place(spool.inbox, original.path) for original in record.originals]
     try:
@@ -70,7 +71,8 @@ def claim_pair(spool: Spool, pair: Pair, trimap_band_percent: float | None = Non
         save(spool, record)  # S1: from here a restart gives back whatever was moved
         for source, original in zip(sources, record.originals, strict=True):
             files.rename(source, held(spool, record, original))
-        files.sync_folder(folder / IN)
+        for parent in {held(spool, record, original).parent for original in record.originals}:
+            files.sync_folder(parent)
         for parent in {source.parent for source in sources}:
             files.sync_folder(parent)
         # Between the check and the rename, somebody may have written on.
@@ -120,12 +122,16 @@ def fail(spool: Spool, record: Record, trouble: Trouble) -> None:
 def open_for_work(spool: Spool, record: Record, outputs: Sequence[str]) -> list[int]:
     """Descriptors for a worker: picture and companion to read, then an empty file for each output.
 
-    The caller closes them. Raises `OSError`, with nothing left open.
+    The caller closes them. Raises `OSError`, or `MountAway`, with nothing left open.
     """
     with ExitStack() as opened:
         descriptors = []
         for original in record.inputs:
-            descriptors.append(files.open_regular(held(spool, record, original)))
+            try:
+                descriptors.append(files.open_regular(held(spool, record, original)))
+            except OSError:
+                require_rooms(spool, record)
+                raise
             opened.callback(os.close, descriptors[-1])
         for name in outputs:
             descriptors.append(files.open_new(made(spool, record, name)))
@@ -135,7 +141,8 @@ def open_for_work(spool: Spool, record: Record, outputs: Sequence[str]) -> list[
 
 
 def inputs_unchanged(spool: Spool, record: Record) -> bool:
-    """False where an uploader that held a file open wrote on after the claim."""
+    """False where an uploader that held a file open wrote on after the claim, or where the mount
+    is away and nobody can know."""
     return _held_unchanged(spool, record)
 
 
@@ -177,12 +184,14 @@ def publish_result(
 def settle(spool: Spool, record: Record) -> Record | None:
     """Drive a job on from its state. Returns a record that is to be run, or None when it is gone.
 
-    May be called again after any error or crash; raises `OSError` or a `WORLD` trouble.
+    May be called again after any error or crash; raises `OSError` or a `WORLD` trouble, which may
+    be a `MountAway`, that job's own.
     """
     match record.state:
         case State.INBOX:  # S1
             return_originals(spool, record)
         case State.WORK:  # S2
+            require_rooms(spool, record)
             return record
         case State.OUTBOX:  # S3
             return settle(spool, publish(spool, record))
@@ -191,6 +200,11 @@ def settle(spool: Spool, record: Record) -> Record | None:
         case State.FAILED:  # S5
             fail_originals(spool, record)
     return None
+
+
+def _original(entry: Entry, tail: str, name: str, mounts: Collection[str]) -> Original:
+    mount = mount_of(entry.path.rpartition("/")[0], mounts)
+    return Original(entry.path, tail, name, entry.identity, mount)
 
 
 def _new_name() -> str:
@@ -203,7 +217,12 @@ def _unchanged(inbox: Path, *entries: Entry) -> bool:
 
 
 def _held_unchanged(spool: Spool, record: Record) -> bool:
-    return all(_identity(held(spool, record, o)) == o.identity for o in record.inputs)
+    return all(_is_same(_identity(held(spool, record, o)), o.identity) for o in record.inputs)
+
+
+def _is_same(now: Identity | None, claimed: Identity) -> bool:
+    """Whether a file that we hold is unchanged. Its disk may be another number's by now."""
+    return now is not None and now._replace(device=claimed.device) == claimed
 
 
 def _holds_its_marker(spool: Spool, record: Record) -> bool:

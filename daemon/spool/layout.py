@@ -22,7 +22,8 @@ from daemon.spool.files import Ownership
 
 log = structlog.get_logger()
 
-# Serves as the work folder where the inbox is a mount of its own. Hidden, so the scan ignores it.
+# Serves as the work folder where the inbox is a mount of its own, and holds the originals that lie
+# on a mount inside it. Hidden, so the scan ignores it.
 HIDDEN_WORK: Final = ".retouchd-work"
 
 
@@ -54,6 +55,10 @@ class Spool:
     def job(self, job: str) -> Place:
         """The folder of a job: `in/` holds the originals, `out/` what the worker writes."""
         return self.jobs / job
+
+    def jobs_on(self, mount: str) -> Place:
+        """What stands in for `jobs` on a mount in the inbox, out of which no rename leads."""
+        return Place(self.inbox, mount) / HIDDEN_WORK if mount else self.jobs
 
     def require_ours(self) -> None:
         """Raise `PermissionError` where the work folder has become somebody else's.

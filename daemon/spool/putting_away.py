@@ -1,7 +1,8 @@
 """Putting away: a job's originals to the archive, to `failed/` with a reason, or back.
 
 Each may be called again after a crash and goes on from where it was. The job is forgotten when
-nothing is left in it that is not our own.
+nothing is left in it that is not our own. Each raises `MountAway` where an original is held on a
+mount that is not there.
 """
 
 import errno
@@ -13,6 +14,7 @@ from typing import Final
 from daemon.places import Place
 from daemon.reasons import Report, Trouble, one_line
 from daemon.spool import files
+from daemon.spool.holding import is_held, remove_rooms, sync_rooms
 from daemon.spool.layout import Spool
 from daemon.spool.numbers import free_number, note_name, numbered
 from daemon.spool.record import IN, RECORD, Original, Record, State, held, save
@@ -45,10 +47,11 @@ def archive_originals(spool: Spool, record: Record) -> None:
     """
     spool.require_mounts()
     for original in record.originals:
-        place = held(spool, record, original)
+        if not is_held(spool, record, original):
+            continue
         if spool.originals == "delete" or original == record.marker:
-            files.remove_file(place)
-        elif place.is_there():
+            files.remove_file(held(spool, record, original))
+        else:
             record = _put_away(spool, spool.archive, record, original)
     _forget(spool, record)
 
@@ -58,7 +61,7 @@ def fail_originals(spool: Spool, record: Record) -> None:
     spool.require_mounts()
     report = record.report or Report("vanished")
     for original in record.originals:
-        if held(spool, record, original).is_there():
+        if is_held(spool, record, original):
             record = _put_away(spool, spool.failed, record, original)
     _write_reason(spool, record, report)
     for at, output in enumerate(record.outputs):
@@ -78,7 +81,7 @@ def return_originals(spool: Spool, record: Record) -> None:
     """
     taken = False
     for original in record.inputs:
-        if held(spool, record, original).is_there() and not _put_back(spool, record, original):
+        if is_held(spool, record, original) and not _put_back(spool, record, original):
             taken = True
     if not taken:
         _return_marker(spool, record)
@@ -89,11 +92,9 @@ def return_originals(spool: Spool, record: Record) -> None:
 
 def _return_marker(spool: Spool, record: Record) -> None:
     """Put the marker back beside its pair. A newer one in its place says the same."""
-    if record.marker is None:
-        return
-    place = held(spool, record, record.marker)
-    if place.is_there() and not _put_back(spool, record, record.marker):
-        files.remove_file(place)
+    marker = record.marker
+    if marker and is_held(spool, record, marker) and not _put_back(spool, record, marker):
+        files.remove_file(held(spool, record, marker))
 
 
 def _put_back(spool: Spool, record: Record, original: Original) -> bool:
@@ -193,10 +194,11 @@ def _reason_text(record: Record, report: Report, places: list[Place]) -> bytes:
 def _forget(spool: Spool, record: Record) -> None:
     """End a job. The record goes first: what is left of a folder without one is only our own."""
     folder = spool.job(record.job)
-    if any(held(spool, record, original).is_there() for original in record.originals):
+    if any(is_held(spool, record, original) for original in record.originals):
         raise RuntimeError(f"job {record.job} still holds originals in {folder / IN}")
-    if not folder.is_folder():
-        return
-    files.remove_file(folder / RECORD)
-    files.sync_folder(folder)
-    files.remove_folder(folder)
+    sync_rooms(spool, record)
+    if folder.is_folder():
+        files.remove_file(folder / RECORD)
+        files.sync_folder(folder)
+        files.remove_folder(folder)
+    remove_rooms(spool, record)

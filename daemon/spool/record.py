@@ -34,12 +34,17 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Original:
-    """A user's file: where it lay in the inbox, its name in `in/`, and what it was when claimed."""
+    """A user's file: where it lay in the inbox, its name in `in/`, and what it was when claimed.
+
+    `mount` is the folder in the inbox on which the file system is mounted that holds it, and so its
+    `in/` too; empty for the inbox's own.
+    """
 
     path: str
     tail: str
     held: str
     identity: Identity
+    mount: str = ""
 
     @property
     def entry(self) -> Entry:
@@ -103,7 +108,7 @@ class Record:
 
 def held(spool: Spool, record: Record, original: Original) -> Place:
     """Where a job holds one of its originals."""
-    return spool.job(record.job) / IN / original.held
+    return spool.jobs_on(original.mount) / record.job / IN / original.held
 
 
 def made(spool: Spool, record: Record, name: str) -> Place:
@@ -161,6 +166,9 @@ def _require_sound(record: Record) -> None:
             raise ValueError("a number that is none")
     if record.task not in get_args(Task) or record.role not in get_args(Role):
         raise ValueError("a task that there is not")
+    for original in record.originals:
+        if original.mount and not original.path.startswith(f"{original.mount}/"):
+            raise ValueError("a mount on which the file did not lie")
     if record.report is not None and record.report.key not in REASONS:
         raise ValueError("a reason that there is not")
     if not all(isinstance(line, str) for line in record.story):

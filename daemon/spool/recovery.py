@@ -10,6 +10,7 @@ from daemon.places import Place
 from daemon.reasons import Trouble, one_line
 from daemon.settings import Settings
 from daemon.spool import files
+from daemon.spool.holding import MountAway
 from daemon.spool.jobs import give_back, settle
 from daemon.spool.layout import HIDDEN_WORK, Spool, SpoolInUseError, locked
 from daemon.spool.numbers import note_name
@@ -25,14 +26,15 @@ class Recovered(NamedTuple):
     """What became of the jobs in work/.
 
     Those `to_run`, oldest first; how many were `finished`, whose results only had to be published;
-    those that had `failed`, whose files only had to be put away; and what kept a job from being
-    settled, if anything did.
+    those that had `failed`, whose files only had to be put away; what kept a job from being
+    settled, if anything did; and which mount is `away` that a job waits for, if one does.
     """
 
     to_run: list[Record]
     finished: int
     failed: list[Record]
     stuck: OSError | Trouble | None
+    away: MountAway | None = None
 
 
 def recover(spool: Spool, except_for: frozenset[str] = frozenset()) -> Recovered:
@@ -48,11 +50,15 @@ def recover(spool: Spool, except_for: frozenset[str] = frozenset()) -> Recovered
     failed: list[Record] = []
     finished = 0
     stuck: OSError | Trouble | None = None
+    away: MountAway | None = None
     for job in sorted(name for name, _ in spool.jobs.listing()):
         if job in except_for or job.startswith("."):
             continue
         try:
             record = _recover_job(spool, job) if spool.job(job).is_folder() else None
+        except MountAway as trouble:
+            away = away or trouble
+            continue
         except (OSError, Trouble) as error:
             stuck = stuck or error
             continue
@@ -60,7 +66,7 @@ def recover(spool: Spool, except_for: frozenset[str] = frozenset()) -> Recovered
             finished += 1
         elif record:
             (failed if record.state is State.FAILED else to_run).append(record)
-    return Recovered(to_run, finished, failed, stuck)
+    return Recovered(to_run, finished, failed, stuck, away)
 
 
 def recover_elsewhere(spool: Spool, settings: Settings) -> OSError | Trouble | None:
@@ -78,7 +84,7 @@ def recover_elsewhere(spool: Spool, settings: Settings) -> OSError | Trouble | N
                 continue
             with locked(other):
                 found = recover(other)
-                stuck = stuck or found.stuck
+                stuck = stuck or found.stuck or found.away
                 for record in found.to_run:
                     give_back(other, record)
         except SpoolInUseError:

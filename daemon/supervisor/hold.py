@@ -12,6 +12,7 @@ import structlog
 
 from daemon.events import Event
 from daemon.reasons import Trouble, world_trouble
+from daemon.spool.holding import MountAway
 
 log = structlog.get_logger()
 
@@ -62,9 +63,15 @@ class Hold:
 
     @contextmanager
     def when_in_trouble(self) -> Iterator[None]:
-        """What raises in here for the world's reasons holds the queue, and goes no further."""
+        """What raises in here for the world's reasons holds the queue, and goes no further.
+
+        Where a mount is away on which only one job has its files, that job waits, and not the
+        queue.
+        """
         try:
             yield
+        except MountAway:
+            return
         except Trouble as trouble:
             self.begin(trouble)
         except OSError as error:

@@ -12,6 +12,7 @@ import structlog
 from daemon.events import Event
 from daemon.reasons import Trouble, world_trouble
 from daemon.settings import Settings
+from daemon.spool.holding import remove_left_rooms
 from daemon.spool.layout import Spool
 from daemon.spool.recovery import Recovered, recover, recover_elsewhere
 from daemon.supervisor.hold import LONGEST_HOLD_S
@@ -22,7 +23,8 @@ log = structlog.get_logger()
 class Leftovers:
     """`stuck` is why a job could not be settled the last time, here or elsewhere.
 
-    `due` is when `settle` should be called next. `clock` is monotonic, in seconds.
+    `due` is when `settle` should be called next. `clock` is monotonic, in seconds. A job that waits
+    for a mount is stuck too, but not `is_stuck_here`: that is for what may be in everybody's way.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
@@ -40,6 +42,11 @@ class Leftovers:
     def look_soon(self) -> None:
         """Something may be left to be settled, and need not be at once."""
         self.due = min(self.due, self._clock() + LONGEST_HOLD_S)
+
+    def look_now(self) -> None:
+        """Something may have come for which a job is stuck."""
+        if self.stuck is not None:
+            self.due = self._clock()
 
     @contextmanager
     def sought_if_it_fails(self) -> Iterator[None]:
@@ -64,7 +71,9 @@ class Leftovers:
             self._is_settled_elsewhere = elsewhere is None
         found = recover(spool, except_for=known)
         self.is_stuck_here = found.stuck is not None
-        self._note(found.stuck or elsewhere)
+        self._note(found.stuck or found.away or elsewhere)
+        if self.stuck is None:  # a record that nobody has settled may name such a folder
+            remove_left_rooms(spool)
         return found
 
     def _note(self, met: OSError | Trouble | None) -> None:

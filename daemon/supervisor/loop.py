@@ -169,6 +169,8 @@ class Supervisor:
             if not self._looked:
                 self._hold.try_now()  # what was away is back
             self._looked = True
+            if self._inbox.has_other_mounts:
+                self._leftovers.look_now()
             self._follow_inbox()
         # Where the inbox is away, that is the world's trouble and not a start that failed. A reload
         # is over when the new models are ready, and no sooner.

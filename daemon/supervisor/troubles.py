@@ -10,6 +10,7 @@ from daemon.intake.pairing import Pair
 from daemon.reasons import Kind, Report, Trouble
 from daemon.settings import Settings
 from daemon.spool import jobs
+from daemon.spool.holding import MountAway
 from daemon.spool.putting_away import decide_to_fail
 from daemon.spool.record import Record
 from daemon.supervisor.attempts import Attempts
@@ -58,6 +59,8 @@ class Troubles:
 
     def refuse(self, record: Record, trouble: Trouble) -> None:
         """Do with a pair that can't even be opened what the kind of its own trouble asks for."""
+        if isinstance(trouble, MountAway):
+            raise trouble
         if trouble.reason.kind is Kind.FILE:
             self.fail(record, trouble)
         else:

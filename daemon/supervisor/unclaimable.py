@@ -10,10 +10,12 @@ import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from daemon.intake.mounts import mount_of, mounts_below
 from daemon.intake.pairing import Pair, Waiting
 from daemon.intake.scan import Identity
 from daemon.places import Place
 from daemon.reasons import Report, Trouble, world_trouble
+from daemon.spool.layout import HIDDEN_WORK
 
 AGAIN_AFTER_S: Final = 300.0
 
@@ -76,11 +78,17 @@ class Unclaimable:
         """Let a pair wait whose claim failed.
 
         `others_go` says whether other files can be claimed. False where the reason may be the
-        inbox's or the work folder's, and so everybody's.
+        inbox's or the work folder's, and so everybody's. What is met on a mount in the inbox is
+        that one's.
         """
-        if error.errno not in _OF_ONE_FOLDER or not others_go:
+        mount = self._mount_in(error)
+        if not others_go or not (mount or error.errno in _OF_ONE_FOLDER):
             return False
-        waiting = Waiting(pair.picture.path, _report(error, pair.picture.path))
+        report = _report(error, pair.picture.path)
+        if mount:
+            facts = {"path": mount, "name": HIDDEN_WORK, "detail": error.strerror}
+            report = Report.of(Trouble("cannot_be_held", **facts))
+        waiting = Waiting(pair.picture.path, report)
         self._known[pair.picture.path] = _Known(waiting, pair.identities, now + AGAIN_AFTER_S)
         return True
 
@@ -93,6 +101,13 @@ class Unclaimable:
                 error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
                 return Waiting(path, _report(error, path))
         return None
+
+    def _mount_in(self, error: OSError) -> str:
+        """The mount in the inbox on which an error was met; empty where it was elsewhere."""
+        inbox = f"{self._inbox}/"
+        path = str(error.filename)
+        met = path.removeprefix(inbox) if path.startswith(inbox) else ""
+        return mount_of(met, mounts_below(self._inbox))
 
     def _is_ours(self) -> bool:
         """Whether we may write in the inbox: where not, it is everybody's trouble."""

@@ -1,0 +1,112 @@
+"""Where a job holds originals that lie on mounts inside the inbox, and whether these are there.
+
+A rename can't leave a mount. So what lies on one is held there, in the hidden folder that
+`Spool.jobs_on` names, in `JOB/in`; the job's record lies in the one work folder. That `in/` is on
+its disk before a record names it, and goes after the record. Where a record names it and it is not
+there, the mount is away, and what became of the file is not known.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from daemon.intake.mounts import mounts_below
+from daemon.places import Place
+from daemon.reasons import Trouble
+from daemon.spool import files
+from daemon.spool.layout import Spool
+from daemon.spool.record import IN, Original, Record, held
+
+
+class MountAway(Trouble):
+    """A mount on which a job holds an original is not there: that job waits, and no other."""
+
+    def __init__(self, path: object, detail: object) -> None:
+        super().__init__("mount_away", path=path, detail=detail)
+
+
+def make_rooms(spool: Spool, record: Record) -> None:
+    """Make the folders on mounts in which a job is to hold originals; on return they are durable.
+
+    Raises `OSError` where that can't be, or where others could reach into them. None is left then.
+    """
+    try:
+        for original in _on_mounts(record):
+            _make_room(spool, record, original)
+    except OSError:
+        remove_rooms(spool, record)
+        raise
+
+
+def _make_room(spool: Spool, record: Record, original: Original) -> None:
+    hidden, room = spool.jobs_on(original.mount), held(spool, record, original).parent
+    files.make_folders(hidden, files.PRIVATE)
+    with hidden.opened() as fd:
+        files.require_private(hidden, fd)
+    files.make_folders(room, files.PRIVATE)
+    # A mount that has just gone leaves its mount point, on another disk.
+    if room.folder_id()[0] != Place(spool.inbox, original.path).parent.folder_id()[0]:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(room))
+
+
+def remove_rooms(spool: Spool, record: Record) -> None:
+    """Remove what `make_rooms` made, after the record; what can't go now goes at a restart."""
+    for original in _on_mounts(record):
+        _remove_room(spool, original.mount, record.job)
+
+
+def remove_left_rooms(spool: Spool) -> None:
+    """Remove the empty folders that ended jobs have left on mounts. What holds a file stays."""
+    for mount in mounts_below(spool.inbox):
+        with suppress(OSError):
+            for name, _ in spool.jobs_on(mount).listing():
+                if not spool.job(name).is_there():
+                    _remove_room(spool, mount, name)
+
+
+def is_held(spool: Spool, record: Record, original: Original) -> bool:
+    """Whether a job still holds one of its originals. Raises `MountAway` where none can know."""
+    place = held(spool, record, original)
+    if not original.mount:
+        return place.is_there()
+    # In the folder as it was opened: a mount that goes at this moment must not look empty.
+    with _opened(spool, place.parent, original.mount) as fd:
+        try:
+            os.stat(place.name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def require_rooms(spool: Spool, record: Record) -> None:
+    """Raise `MountAway` unless all mounts are there on which a job holds originals."""
+    for original in _on_mounts(record):
+        is_held(spool, record, original)
+
+
+def sync_rooms(spool: Spool, record: Record) -> None:
+    """Make durable on the mounts what has left them."""
+    for original in _on_mounts(record):
+        files.sync_folder(held(spool, record, original).parent)
+
+
+@contextmanager
+def _opened(spool: Spool, room: Place, mount: str) -> Iterator[int]:
+    try:
+        with room.opened() as fd:
+            files.require_private(room, fd)
+            yield fd
+    except OSError as error:
+        raise MountAway(spool.inbox / mount, error.strerror) from None
+
+
+def _on_mounts(record: Record) -> list[Original]:
+    return [original for original in record.originals if original.mount]
+
+
+def _remove_room(spool: Spool, mount: str, job: str) -> None:
+    folder = spool.jobs_on(mount) / job
+    with suppress(OSError):
+        files.remove_if_empty(folder / IN)
+        files.remove_if_empty(folder)
