@@ -382,9 +382,10 @@ def _copy(source: Place, target: Place) -> None:
         shutil.copyfileobj(original, file, _CHUNK_BYTES)
         file.flush()
         about = os.fstat(original.fileno())
-        for name in os.listxattr(original.fileno()):
-            with suppress(OSError):  # not every file system takes every attribute
-                os.setxattr(file.fileno(), name, os.getxattr(original.fileno(), name))
+        with suppress(OSError):  # sshfs knows of none
+            for name in os.listxattr(original.fileno()):
+                with suppress(OSError):  # not every file system takes every attribute
+                    os.setxattr(file.fileno(), name, os.getxattr(original.fileno(), name))
         os.fchmod(file.fileno(), stat.S_IMODE(about.st_mode))
         os.utime(file.fileno(), ns=(about.st_atime_ns, about.st_mtime_ns))
         os.fsync(file.fileno())

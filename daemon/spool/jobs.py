@@ -221,8 +221,12 @@ def _held_unchanged(spool: Spool, record: Record) -> bool:
 
 
 def _is_same(now: Identity | None, claimed: Identity) -> bool:
-    """Whether a file that we hold is unchanged. Its disk may be another number's by now."""
-    return now is not None and now._replace(device=claimed.device) == claimed
+    """Whether a file that we hold is as it was: written to it can be, but exchanged no more.
+
+    Its device and its inode may have other numbers by now: a disk that was taken away and came
+    back, or a file system (sshfs) where a rename that replaces nothing gives it another inode.
+    """
+    return now is not None and (now.size, now.mtime_ns) == (claimed.size, claimed.mtime_ns)
 
 
 def _holds_its_marker(spool: Spool, record: Record) -> bool:

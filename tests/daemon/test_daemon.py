@@ -29,6 +29,8 @@ from driver import (
 from PIL import Image
 from tiny import SLOW_PIXEL
 
+from daemon.spool.layout import HIDDEN_WORK
+
 Start = Callable[..., Daemon]
 
 PAIRS = 50
@@ -429,11 +431,15 @@ def test_once_that_is_interrupted_is_no_success(site: Site) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-def test_pairs_on_a_mount_of_their_own_keep_no_others_waiting(site: Site, start: Start) -> None:
+def test_pairs_on_a_mount_that_can_hold_none_keep_no_others_waiting(
+    site: Site, start: Start
+) -> None:
     nested = site.inbox / "nested"
     nested.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "none", str(nested)], check=True)
     try:
+        (nested / HIDDEN_WORK).mkdir()
+        os.chown(nested / HIDDEN_WORK, 12345, 12345)
         for number in range(4):
             save(photo(), nested / f"{number}.png")
             save(hole(), nested / f"{number}_mask.png")
@@ -444,11 +450,15 @@ def test_pairs_on_a_mount_of_their_own_keep_no_others_waiting(site: Site, start:
             save(hole(), site.inbox / f"later {number}_mask.png")
         daemon.wait_for("job_finished", times=2)
         assert not daemon.seen("queue_held")
-        assert len(list(nested.iterdir())) == 8
+        assert len(list(nested.iterdir())) == 8 + 1
         daemon.stop()
         done = site.once()
         assert done.returncode == 1
-        assert "lies on another file system" in done.stdout
+        assert "its files can't be held in nested while they are worked (it belongs" in done.stdout
+        assert f"a hidden folder of its own, {HIDDEN_WORK}, that" in done.stdout
+        (nested / HIDDEN_WORK).rmdir()
+        assert site.once().returncode == 0
+        assert len(site.files("archive")) == 12
     finally:
         subprocess.run(["umount", str(nested)], check=True)
 

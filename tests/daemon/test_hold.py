@@ -5,6 +5,7 @@ import structlog
 from clocks import Clock
 
 from daemon.reasons import Trouble
+from daemon.spool.holding import MountAway
 from daemon.supervisor.hold import LONGEST_HOLD_S, Hold
 
 FULL = Trouble("disk_full", path="/outbox")
@@ -80,3 +81,11 @@ def test_what_all_jobs_in_hand_meet_at_once_counts_as_one_try(clock: Clock) -> N
     assert (hold.until - clock.now, hold.times) == (2, 2)
     hold.begin(FULL)
     assert (hold.until - clock.now, hold.times) == (2, 2)
+
+
+def test_a_mount_that_is_away_holds_its_job_and_not_the_queue(clock: Clock) -> None:
+    hold = Hold(clock)
+    with structlog.testing.capture_logs() as logs, hold.when_in_trouble():
+        raise MountAway("/inbox/scanner", "gone")
+    assert not hold.is_on
+    assert logs == []

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from test_jobs import MASK, PICTURE, claim, tree
 
 from daemon.spool import jobs
+from daemon.spool.holding import MountAway
 from daemon.spool.layout import HIDDEN_WORK, Spool
 from daemon.spool.record import Record
 from daemon.supervisor.hold import LONGEST_HOLD_S
@@ -60,6 +61,32 @@ def test_a_job_that_is_stuck_is_said_once_and_keeps_no_other_from_running(rooms:
     assert not rooms.leftovers.is_stuck_here
     assert rooms.leftovers.due == float("inf")
     assert set(tree(rooms.spool.archive)) == {"bad.jpg", "bad_mask.png"}
+
+
+def test_a_job_whose_mount_is_away_is_said_once_and_is_in_nobodys_way(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = claim(rooms.spool, "one"), claim(rooms.spool, "other")
+    away = True
+
+    def require_rooms(spool: Spool, record: Record) -> None:
+        if away and record.job == one.job:
+            raise MountAway(spool.inbox / "scanner", "gone")
+
+    monkeypatch.setattr(jobs, "require_rooms", require_rooms)
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert settled(rooms) == [other.job]
+            assert not rooms.leftovers.is_stuck_here
+            assert rooms.leftovers.due == rooms.clock() + LONGEST_HOLD_S
+    (said,) = [line for line in logs if line["event"] == "job_stuck"]
+    assert said["reason"] == "mount_away"
+    rooms.leftovers.look_now()
+    assert rooms.leftovers.due == rooms.clock()
+    away = False
+    assert sorted(settled(rooms)) == sorted([one.job, other.job])
+    rooms.leftovers.look_now()
+    assert rooms.leftovers.due == float("inf")
 
 
 def test_what_may_have_lost_a_job_has_it_looked_for_at_once(rooms: Rooms) -> None:
