@@ -168,9 +168,8 @@ class Settings(BaseSettings):
         default=None,
         gt=0,
         le=3600,
-        description="Seconds between scans of the whole inbox. 10 where events can be trusted, "
-        "more where a scan takes over 0.1 s; 2 where not. A network mount inside a local inbox is "
-        "scanned by itself every 2.",
+        description="Seconds between scans of the inbox. 10 where events can be trusted, more "
+        "where a scan takes over 0.1 s; 2 where not, as on a network mount in it.",
     )
 
     output_format: OutputFormat = Field(
