@@ -83,14 +83,20 @@ class Troubles:
             self.queue.take_up(record)
 
     def give_back(self, record: Record, trouble: Trouble) -> None:
-        """Put a pair back into the inbox, where it waits for what the trouble says."""
-        log.info(
-            Event.PAIR_GIVEN_BACK,
-            picture=record.picture.path,
-            reason=trouble.reason.key,
-            says=trouble.sentence,
-        )
-        jobs.give_back(self.workplace.spool, record)
+        """Put a pair back into the inbox, where it waits for what the trouble says.
+
+        It is told when the pair lies there, so that who reads of it may copy it again, or when the
+        world keeps it from there for now.
+        """
+        try:
+            jobs.give_back(self.workplace.spool, record)
+        finally:
+            log.info(
+                Event.PAIR_GIVEN_BACK,
+                picture=record.picture.path,
+                reason=trouble.reason.key,
+                says=trouble.sentence,
+            )
 
     def fail(self, record: Record, trouble: Trouble) -> None:
         """Give a job up; its pair goes to failed/.

@@ -6,7 +6,7 @@ the supervisor sleeps.
 
 import os
 import selectors
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -75,7 +75,7 @@ class Once:
 
 
 @pytest.fixture
-def once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Once]:
+def once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Once:
     given = {"spool": tmp_path / "spool", "inpaint_model": "/models/tiny.pt", "events": False}
     settings = load_settings({**given, "quiet_period_s": 0})
     clock = SleepersClock()

@@ -145,6 +145,19 @@ def test_who_reads_that_a_job_failed_finds_its_pair_in_failed(
     assert record.job not in found[0]
 
 
+def test_who_reads_that_a_pair_was_given_back_finds_it_in_the_inbox(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who copies it again then must not meet it on its way back."""
+    found: list[str] = []
+    monkeypatch.setattr(
+        "daemon.supervisor.troubles.log.info",
+        lambda *_, **__: found.extend(tree(rooms.spool.inbox)),
+    )
+    rooms.troubles.give_back(rooms.claimed(), Trouble("incomplete", role="picture", detail="end"))
+    assert sorted(found) == ["cat.jpg", "cat_mask.png"]
+
+
 def no_space_left(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
