@@ -22,8 +22,8 @@ import e_scan
 import f_latency
 import g_peak
 import torch
+from chip import REPOSITORY, describe
 from findings import CannotMeasureError, Finding, Row
-from machine import REPOSITORY, describe
 from networks import Networks, export_networks, limit_threads
 from report import Measured, print_table, write_json, write_plot
 from workbench import Workbench

@@ -8,8 +8,8 @@ import e_scan
 import numpy as np
 import pytest
 import run
+from chip import describe
 from findings import Bound, CannotMeasureError, Finding, Row
-from machine import describe
 from PIL import Image
 from report import Measured, number, print_table, write_json, write_plot
 from rich.console import Console
