@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from pydantic import ValidationError
 
@@ -22,11 +21,8 @@ from daemon.places import Place
 from daemon.reasons import world_trouble
 from daemon.settings import Settings
 from daemon.spool import files
-from daemon.supervisor.starting import start_worker
+from daemon.supervisor.starting import START_TIMEOUT_S, start_worker
 from daemon.worker.protocol import Hello, Problem, from_worker
-
-# Loading torch and a full-size network from a slow disk takes its time.
-WORKER_START_S: Final = 180.0
 
 
 @dataclass(frozen=True)
@@ -168,7 +164,7 @@ def _check_worker(settings: Settings) -> Iterator[Finding]:
         return
     assert process.stdout is not None  # noqa: S101 - Popen was given a pipe
     try:
-        text = _read_line(process.stdout.fileno(), time.monotonic() + WORKER_START_S)
+        text = _read_line(process.stdout.fileno(), time.monotonic() + START_TIMEOUT_S)
         message = from_worker.validate_json(text)
     except (ValidationError, TimeoutError):
         yield Finding("device", False, "the worker does not start; its own words stand above")

@@ -19,16 +19,13 @@ from daemon.spool.layout import Spool
 from daemon.supervisor.dying import end_all
 from daemon.supervisor.member import Death, Stage, Worker
 from daemon.supervisor.spares import Spares, is_on_its_way, not_needed, spare_for
-from daemon.supervisor.starting import start_worker
+from daemon.supervisor.starting import START_TIMEOUT_S, start_worker
 from daemon.worker.protocol import Done, Hello, Job, Problem
 
 log = structlog.get_logger()
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
-# A start may compile PyMatting and read gigabytes from a slow disk. A model that hangs at its first
-# trial, or a driver that does, is not waited for any longer.
-START_TIMEOUT_S: Final = 600.0
 
 
 class Crew:

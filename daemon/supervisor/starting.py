@@ -21,6 +21,9 @@ from daemon.supervisor.dying import end_all
 from daemon.worker import channel
 from daemon.worker.protocol import Job, Orders
 
+# A start may compile PyMatting and read gigabytes from a slow disk. A model that hangs at its first
+# trial, or a driver that does, is not waited for any longer.
+START_TIMEOUT_S: Final = 600.0
 # Of the machine's memory, for a worker on its CPU; the rest is for whoever else is there.
 _MEMORY_SHARE: Final = 0.9
 

@@ -14,9 +14,10 @@ from standin import HELLO, done
 
 from daemon.settings import Settings
 from daemon.spool.layout import Spool, locked, open_spool
-from daemon.supervisor.crew import START_TIMEOUT_S, Crew
+from daemon.supervisor.crew import Crew
 from daemon.supervisor.dying import DYING_S
 from daemon.supervisor.member import Death, Worker
+from daemon.supervisor.starting import START_TIMEOUT_S
 from daemon.worker.protocol import Job, Problem, Produced, line
 
 JOB = Job(job="the job", task="inpaint", role="mask", outputs=("result",))

@@ -22,21 +22,6 @@ ADDED_LATER = {
 }
 
 
-def reasons_table(kind: Kind) -> str:
-    """The page's table of the reasons of one kind."""
-    rows = [
-        f"| `{reason.key}` | {reason.says} | {reason.advice} |"
-        for reason in REASONS.values()
-        if reason.kind is kind
-    ]
-    return "\n".join(["| reason | what it says | what to do |", "|---|---|---|", *rows])
-
-
-@pytest.mark.parametrize("kind", list(Kind))
-def test_the_page_lists_every_reason_of_a_kind(kind: Kind) -> None:
-    assert reasons_table(kind) in PAGE.read_text("utf-8")
-
-
 def test_the_page_lists_no_other_reason() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", PAGE.read_text("utf-8"), re.MULTILINE)
     assert sorted(rows) == sorted(REASONS)
@@ -186,8 +171,3 @@ def test_a_report_brings_the_trouble_back_with_facts_added() -> None:
     said = report.trouble(attempts=3).sentence
     assert said == "the worker process died on it 3 times (signal SIGSEGV)."
     assert "?" in report.trouble().sentence
-
-
-if __name__ == "__main__":  # prints the page's tables
-    for each in Kind:
-        print(f"{each.value}\n\n{reasons_table(each)}\n")

@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 
 from daemon.settings import Settings
 from daemon.supervisor import starting
-from daemon.supervisor.crew import FIRST_PAUSE_S, START_TIMEOUT_S
+from daemon.supervisor.crew import FIRST_PAUSE_S
 from daemon.supervisor.member import LEAVING_S, Death, Stage, Worker
+from daemon.supervisor.starting import START_TIMEOUT_S
 from daemon.worker import channel
 from daemon.worker.protocol import Problem
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.settings import Settings, SettingsError, load_settings, shown_default
+from daemon.settings import Settings, SettingsError, load_settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -356,38 +356,6 @@ def test_a_loop_of_links_is_no_crash(tmp_path: Path) -> None:
 # The page.
 
 
-def settings_table() -> str:
-    """The page's table: each setting as it is in the code."""
-    rows = ["| setting | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        choices = [str(c) for c in typing.get_args(field.annotation) if isinstance(c, str)]
-        allowed = f" One of `{'`, `'.join(choices)}`." if choices else ""
-        rows.append(f"| `{name}` | {_code(shown_default(name))} | {field.description}{allowed} |")
-    return "\n".join(rows)
-
-
-def names_table() -> str:
-    """The page's table of what a setting is called in the environment and as an option."""
-    rows = ["| setting | environment | option |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        option = name.replace("_", "-")
-        options = f"`--{option}`" + (f" `--no-{option}`" if field.annotation is bool else "")
-        rows.append(f"| `{name}` | `RETOUCHD_{name.upper()}` | {options} |")
-    return "\n".join(rows)
-
-
-def _code(text: str) -> str:
-    return f"`{text}`" if text else ""
-
-
-def test_the_page_lists_every_setting_with_default_and_meaning() -> None:
-    assert settings_table() in PAGE.read_text("utf-8")
-
-
-def test_the_page_tells_each_settings_variable_and_option() -> None:
-    assert names_table() in PAGE.read_text("utf-8")
-
-
 def test_every_setting_has_a_meaning() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
@@ -404,13 +372,3 @@ def test_the_pages_example_loads(tmp_path: Path) -> None:
     assert settings.quiet_period_s == 8
     assert settings.file_mode == 0o664
     assert settings.models().keys() == {"inpaint", "matting"}
-
-
-if __name__ == "__main__":  # prints the page's tables
-    print(settings_table(), names_table(), sep="\n\n")
-
-
-def test_a_model_path_that_is_no_text_is_refused() -> None:
-    path = os.fsdecode(b"/models/\xff.pt")
-    with pytest.raises(SettingsError, match=r"inpaint_model.*no UTF-8"):
-        load_settings({"inpaint_model": path})
