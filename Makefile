@@ -1,10 +1,13 @@
 # Everything starts here: `make demo`, `make test`. Needs Python 3.11 to 3.13 and the package
 # registry, sets up the rest in .tools/ and .venv/, and does so once. `make help` lists the targets.
+# `sudo make install` makes it a service, in an environment of its own: see docs/service.md.
 
 # An interpreter of your own, in an environment of its own: `make test PYTHON=python3.12`.
 PYTHON ?=
 VENV ?= .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
 WORKERS ?= 2
+# So many feeders at once: they mostly wait.
+FEEDERS ?= 4
 TESTS ?= tests
 
 # Certificates as the machine has them, and no interpreter but the machine's.
@@ -30,14 +33,34 @@ run: $(NETWORKS) ## keep the daemon running on ./spool until Ctrl-C
 	RETOUCHD_MATTING_MODEL="$${RETOUCHD_MATTING_MODEL:-demo/networks/matting.pt}" \
 	$(BIN)/retouchd run --spool spool
 
+install: ## make it a service of this machine, under /opt/retouchd; as root
+	@$(SERVICE) sh deploy/install.sh may
+	@$(if $(UV_OF_OURS),$(MAKE) --no-print-directory $(UV_OF_OURS) && chown -R --reference=. .tools)
+	@$(SERVICE) UV=$(UV) sh deploy/install.sh
+
+uninstall: ## take the service away; settings and spool stay; as root
+	@$(SERVICE) sh deploy/uninstall.sh
+
+install uninstall: SERVICE = DESTDIR="$(DESTDIR)" DEVICE="$(DEVICE)" PYTHON="$(PYTHON)"
+
 # Several test processes share the cores: one thread each, or they wait for each other, spinning.
-test test-oldest soak fuzz: export OMP_NUM_THREADS := 1
+test test-feeders feeders-table test-service test-oldest soak fuzz: export OMP_NUM_THREADS := 1
 
 test: lint types ## lint, types, then the whole suite
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not feeders and not service" $(TESTS)
 
 test-slow: $(VENV)/.test-ready ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(TESTS)
+
+test-feeders: $(VENV)/.test-ready ## uploads through real programs; as root
+	$(BIN)/python -m pytest -n $(FEEDERS) -m feeders tests/feeders
+
+feeders-table: $(VENV)/.test-ready ## run them, and write the table of docs/feeders.md from what came of it
+	FEEDERS_OUTCOMES=$(VENV)/feeders.json $(BIN)/python -m pytest -n $(FEEDERS) -m feeders tests/feeders
+	PYTHONPATH=.:tests/daemon $(BIN)/python tests/feeders/table.py $(VENV)/feeders.json
+
+test-service: $(VENV)/.test-ready ## the installed service in a booted systemd; as root
+	$(BIN)/python -m pytest -m service --durations=0 tests/service tests/operations
 
 soak: $(VENV)/.test-ready ## 20,000 small jobs in one run; prints what grew
 	SOAK_JOBS=20000 $(BIN)/python -m pytest -s tests/daemon/test_soak.py
@@ -49,7 +72,10 @@ bench: $(VENV)/.test-ready ## measure beside the networks alone; writes docs/ben
 	$(BIN)/python tests/bench/run.py $(if $(DEVICE),--device $(DEVICE))
 
 test-oldest: $(VENV)-oldest/.ready ## the suite with the oldest versions pyproject.toml allows
-	$(VENV)-oldest/bin/python -m pytest -n $(WORKERS) -m "not slow" $(TESTS)
+	$(VENV)-oldest/bin/python -m pytest -n $(WORKERS) -m "not slow and not feeders and not service" $(TESTS)
+
+pages: $(VENV)/.test-ready ## write the tables of docs/ anew from the code
+	$(BIN)/python tests/repository/pages.py
 
 lint: $(VENV)/.test-ready ## ruff's rules and its format
 	$(BIN)/ruff check
@@ -114,5 +140,6 @@ pins: | $(UV_OF_OURS) ## write requirements/*.txt anew from pyproject.toml
 		--resolution lowest-direct -o requirements/oldest.txt
 	$(COMPILE) --group setup -o requirements/uv.txt
 
-.PHONY: help demo run test test-slow soak fuzz bench test-oldest lint types format clean pins
+.PHONY: help demo run install uninstall test test-slow test-feeders feeders-table test-service \
+	pages soak fuzz bench test-oldest lint types format clean pins
 .DELETE_ON_ERROR:
