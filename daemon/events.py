@@ -39,6 +39,7 @@ class Event(StrEnum):
     JOB_RECOVERED = "job_recovered"
     JOB_STUCK = "job_stuck"
     STRAY_SET_ASIDE = "stray_set_aside"
+    FILES_LEFT_ON_MOUNT = "files_left_on_mount"
     NOTE = "note"
     QUEUE_HELD = "queue_held"
     QUEUE_RESUMED = "queue_resumed"

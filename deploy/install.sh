@@ -63,6 +63,8 @@ may_install() {
         refuse "this machine does not run systemd, so there is nothing to install a service in." \
             "\`make run\` runs retouchd by hand; DESTDIR=FOLDER installs into a folder."
     fi
+    version=$(systemctl --version 2>/dev/null | awk 'NR == 1 { print int($2) }')
+    [ "${version:-0}" -ge 252 ] || refuse "systemd is too old or missing: 252 or newer is needed."
     choose_device
     python=$(sh requirements/python.sh ${PYTHON:+"$PYTHON"})
     python=$("$python" -c 'import os, sys; print(os.path.realpath(sys._base_executable))')
@@ -80,9 +82,18 @@ refuse_python() {
         "make install PYTHON=/usr/bin/python3.12"
 }
 
+# What was chosen before stays: a driver that is not loaded just now must not make it the CPU's.
 choose_device() {
     if [ -z "${DEVICE:-}" ]; then
-        if [ -e /dev/nvidiactl ]; then DEVICE=gpu; else DEVICE=cpu; fi
+        if [ -e "$units/retouchd.service.d/gpu.conf" ]; then
+            DEVICE=gpu
+        elif [ -e "$units/retouchd.service.d/cpu.conf" ]; then
+            DEVICE=cpu
+        elif [ -e /dev/nvidiactl ]; then
+            DEVICE=gpu
+        else
+            DEVICE=cpu
+        fi
     fi
     case $DEVICE in
     cpu | gpu) ;;
@@ -246,8 +257,16 @@ install_unit() {
             changed=yes
         fi
     done
-    [ -n "$root" ] || [ -z "$changed" ] || systemctl daemon-reload
+    if [ -z "$root" ] && needs_reload; then
+        systemctl daemon-reload
+    fi
     changed=$before$changed
+}
+
+# An installation that was cut off may have written the unit and told nobody.
+needs_reload() {
+    [ -n "$changed" ] ||
+        [ "$(systemctl show --property NeedDaemonReload --value retouchd)" = yes ]
 }
 
 say_what_next() {

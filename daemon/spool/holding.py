@@ -56,13 +56,20 @@ def remove_rooms(spool: Spool, record: Record) -> None:
         _remove_room(spool, original.mount, record.job)
 
 
-def remove_left_rooms(spool: Spool) -> None:
-    """Remove the empty folders that ended jobs have left on mounts. What holds a file stays."""
+def remove_left_rooms(spool: Spool) -> list[Place]:
+    """Remove the empty folders that ended jobs have left on mounts.
+
+    What holds a file stays, and is returned: its record may lie in another work folder.
+    """
+    left: list[Place] = []
     for mount in mounts_below(spool.inbox):
         with suppress(OSError):
             for name, _ in spool.jobs_on(mount).listing():
                 if not spool.job(name).is_there():
                     _remove_room(spool, mount, name)
+                    room = spool.jobs_on(mount) / name
+                    left += [room] if room.is_folder() else []
+    return left
 
 
 def is_held(spool: Spool, record: Record, original: Original) -> bool:

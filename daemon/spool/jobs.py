@@ -35,6 +35,8 @@ from daemon.spool.putting_away import (
     archive_originals,
     decide_to_fail,
     fail_originals,
+    is_as_claimed,
+    is_that_marker,
     return_originals,
 )
 from daemon.spool.record import IN, OUT, Original, Output, Record, State, held, made, save
@@ -49,6 +51,8 @@ def claim_pair(spool: Spool, pair: Pair, trimap_band_percent: float | None = Non
     """
     spool.require_ours()
     if not _unchanged(spool.inbox, pair.picture, pair.companion):
+        return None
+    if pair.marker and not is_that_marker(Place(spool.inbox, pair.marker.path), pair.marker):
         return None
     mounts = mounts_below(spool.inbox)
     record = Record(
@@ -217,24 +221,14 @@ def _unchanged(inbox: Path, *entries: Entry) -> bool:
 
 
 def _held_unchanged(spool: Spool, record: Record) -> bool:
-    return all(_is_same(_identity(held(spool, record, o)), o.identity) for o in record.inputs)
-
-
-def _is_same(now: Identity | None, claimed: Identity) -> bool:
-    """Whether a file that we hold is as it was: written to it can be, but exchanged no more.
-
-    Its device and its inode may have other numbers by now: a disk that was taken away and came
-    back, or a file system (sshfs) where a rename that replaces nothing gives it another inode.
-    """
-    return now is not None and (now.size, now.mtime_ns) == (claimed.size, claimed.mtime_ns)
+    return all(is_as_claimed(held(spool, record, o), o.identity) for o in record.inputs)
 
 
 def _holds_its_marker(spool: Spool, record: Record) -> bool:
     """Whether the marker is the very file that the scan saw; what is in it may still change."""
     if record.marker is None:
         return True
-    now, then = _identity(held(spool, record, record.marker)), record.marker.identity
-    return now is not None and (now.device, now.inode) == (then.device, then.inode)
+    return is_that_marker(held(spool, record, record.marker), record.marker)
 
 
 def _identity(place: Place) -> Identity | None:

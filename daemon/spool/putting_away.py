@@ -6,15 +6,17 @@ mount that is not there.
 """
 
 import errno
+import stat
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Final
 
+from daemon.intake.scan import Entry, Identity
 from daemon.places import Place
 from daemon.reasons import Report, Trouble, one_line
 from daemon.spool import files
-from daemon.spool.holding import is_held, remove_rooms, sync_rooms
+from daemon.spool.holding import is_held, remove_rooms, require_rooms, sync_rooms
 from daemon.spool.layout import Spool
 from daemon.spool.numbers import free_number, note_name, numbered
 from daemon.spool.record import IN, RECORD, Original, Record, State, held, save
@@ -59,6 +61,7 @@ def archive_originals(spool: Spool, record: Record) -> None:
 def fail_originals(spool: Spool, record: Record) -> None:
     """Put the originals of a job that is given up into `failed/`, with the reason; forget it."""
     spool.require_mounts()
+    require_rooms(spool, record)
     report = record.report or Report("vanished")
     for original in record.originals:
         if is_held(spool, record, original):
@@ -79,6 +82,7 @@ def return_originals(spool: Spool, record: Record) -> None:
     Where a newer file has taken one's place, it goes to `failed/`, and so does the marker: it does
     not speak of the newer one.
     """
+    require_rooms(spool, record)  # or one of them would go back without the others
     taken = False
     for original in record.inputs:
         if is_held(spool, record, original) and not _put_back(spool, record, original):
@@ -91,10 +95,45 @@ def return_originals(spool: Spool, record: Record) -> None:
 
 
 def _return_marker(spool: Spool, record: Record) -> None:
-    """Put the marker back beside its pair. A newer one in its place says the same."""
+    """Put the marker back beside its pair. A newer one in its place says the same.
+
+    Where what lies there now is not that pair, it would speak of others: it goes to `failed/`.
+    """
     marker = record.marker
-    if marker and is_held(spool, record, marker) and not _put_back(spool, record, marker):
-        files.remove_file(held(spool, record, marker))
+    if marker is None or not is_held(spool, record, marker):
+        return
+    place = held(spool, record, marker)
+    is_beside = all(
+        is_as_claimed(Place(spool.inbox, each.path), each.identity) for each in record.inputs
+    )
+    if is_beside and _put_back(spool, record, marker):
+        return
+    if is_beside and is_that_marker(place, marker):
+        files.remove_file(place)
+    else:
+        _put_away(spool, spool.failed, record, marker)
+
+
+def is_as_claimed(place: Place, claimed: Identity) -> bool:
+    """Whether a file that was claimed is as it was then: where we hold it, none can exchange it.
+
+    Its device and its inode may have other numbers by now: a disk that was taken away and came
+    back, or a file system (sshfs) where a rename that replaces nothing gives it another inode.
+    """
+    about = place.about()
+    return about is not None and (about.st_size, about.st_mtime_ns) == (
+        claimed.size,
+        claimed.mtime_ns,
+    )
+
+
+def is_that_marker(place: Place, marker: Original | Entry) -> bool:
+    """Whether a marker is the very file that the scan saw; what is in it may have changed since."""
+    about, then = place.about(), marker.identity
+    if about is None or not stat.S_ISREG(about.st_mode):
+        return False
+    is_it = (about.st_dev, about.st_ino) == (then.device, then.inode)
+    return is_it or is_as_claimed(place, then)
 
 
 def _put_back(spool: Spool, record: Record, original: Original) -> bool:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import structlog
 
 from daemon.events import Event
+from daemon.places import Place
 from daemon.reasons import Trouble, world_trouble
 from daemon.settings import Settings
 from daemon.spool.holding import remove_left_rooms
@@ -31,6 +32,7 @@ class Leftovers:
         self._settings = settings
         self._clock = clock
         self._is_settled_elsewhere = False
+        self._told: set[str] = set()
         self.stuck: Trouble | None = None
         self.is_stuck_here = False
         self.due = float("inf")
@@ -73,8 +75,17 @@ class Leftovers:
         self.is_stuck_here = found.stuck is not None
         self._note(found.stuck or found.away or elsewhere)
         if self.stuck is None:  # a record that nobody has settled may name such a folder
-            remove_left_rooms(spool)
+            self._tell_of(remove_left_rooms(spool))
         return found
+
+    def _tell_of(self, left: list[Place]) -> None:
+        for path in {str(room) for room in left} - self._told:
+            log.warning(
+                Event.FILES_LEFT_ON_MOUNT,
+                path=path,
+                advice="no job here knows of it; if it holds pictures of yours, move them back",
+            )
+            self._told.add(path)
 
     def _note(self, met: OSError | Trouble | None) -> None:
         before = self.stuck

@@ -206,7 +206,7 @@ class Supervisor:
     def _recover(self) -> None:
         """Settle what an earlier run left; a trouble of the world holds the queue until it can."""
         self._leftovers.look_elsewhere()
-        with self._hold.when_in_trouble():
+        with self._hold.when_in_trouble(), self._leftovers.sought_if_it_fails():
             self._settle()
 
     def _settle(self) -> None:

@@ -205,6 +205,25 @@ def test_what_is_held_on_a_mount_that_is_away_is_not_believed_put_away(
     assert rooms(spool) == []
 
 
+@pytest.mark.parametrize("end", [fail, jobs.give_back], ids=lambda end: end.__name__)
+def test_a_pair_is_not_torn_apart_while_the_mount_of_one_of_them_is_away(
+    mounts: Mounts, spool: Spool, tmp_path: Path, end: Callable[[Spool, Record], object]
+) -> None:
+    point = spool.inbox / "masks"
+    mounts.bind(mounts.tmpfs(tmp_path / "disk"), point)
+    (spool.inbox / "images").mkdir()
+    (spool.inbox / "images/cat.jpg").write_bytes(PICTURE)
+    (point / "cat.png").write_bytes(MASK)
+    (pair,) = pair_up(scan(spool.inbox).pictures).pairs
+    record = jobs.claim_pair(spool, pair)
+    assert record is not None
+    mounts.take_away(point)
+    with pytest.raises(MountAway):
+        end(spool, record)
+    assert tree(spool.inbox) == tree(spool.failed) == {}
+    assert (spool.work / record.job / "in" / "picture").read_bytes() == PICTURE
+
+
 def test_a_job_waits_to_be_run_until_its_mount_is_back(spool: Spool, scanner: Scanner) -> None:
     record = claim(spool, "scanner/cat")
     scanner.go()
@@ -308,7 +327,7 @@ def test_folders_that_a_crash_left_on_a_mount_go_and_what_holds_a_file_stays(
     (hidden / "half" / "in").rmdir()
     (hidden / "full" / "in" / "picture").write_bytes(b"nobody's")
     (hidden / "lock").touch()
-    remove_left_rooms(spool)
+    assert [room.name for room in remove_left_rooms(spool)] == ["full"]
     assert sorted(path.name for path in hidden.iterdir()) == [record.job, "full", "lock"]
     assert scanner.held()["full/in/picture"] == b"nobody's"
 

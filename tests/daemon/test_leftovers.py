@@ -9,10 +9,12 @@ from rooms import Rooms
 from structlog.testing import capture_logs
 from test_jobs import MASK, PICTURE, claim, tree
 
+from daemon.places import Place
 from daemon.spool import jobs
 from daemon.spool.holding import MountAway
 from daemon.spool.layout import HIDDEN_WORK, Spool
 from daemon.spool.record import Record
+from daemon.supervisor import leftovers as module
 from daemon.supervisor.hold import LONGEST_HOLD_S
 
 
@@ -148,3 +150,14 @@ def test_a_work_folder_of_somebody_else_is_not_settled(rooms: Rooms) -> None:
     with pytest.raises(PermissionError, match="others can write"):
         settled(rooms)
     shutil.rmtree(rooms.spool.work)
+
+
+def test_files_that_no_job_knows_on_a_mount_are_told_once(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = Place(rooms.spool.inbox, "scanner/.retouchd-work/gone")
+    monkeypatch.setattr(module, "remove_left_rooms", lambda _spool: [left])
+    with capture_logs() as logs:
+        settled(rooms)
+        settled(rooms)
+    assert [line["path"] for line in logs] == [str(left)]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from driver import Daemon, Site, hole, inverted, load, photo, save
@@ -25,8 +26,9 @@ from test_jobs import (
 )
 
 from daemon.intake.scan import Identity
+from daemon.places import Place
 from daemon.reasons import Report, Trouble
-from daemon.spool import jobs
+from daemon.spool import files, jobs
 from daemon.spool.layout import Spool
 from daemon.spool.record import Original, Record, State
 from daemon.spool.record import load as load_record
@@ -168,6 +170,54 @@ def test_a_newer_marker_serves_as_well(spool: Spool) -> None:
     jobs.give_back(spool, record)
     assert tree(spool.inbox) == {**WHOLE, "cat.jpg.done": b"newer"}
     assert tree(spool.failed) == tree(spool.work) == {}
+
+
+@pytest.mark.parametrize("replaced", ["cat.jpg", "cat_mask.png"])
+def test_a_marker_is_not_put_beside_a_file_of_the_name_that_is_another(
+    spool: Spool, replaced: str
+) -> None:
+    """As where a crash, or a mount that went, came between the pair and its marker."""
+    record = claim(spool)
+    for original in record.inputs:
+        content = b"another" if original.path == replaced else WHOLE[original.path]
+        (spool.inbox / original.path).write_bytes(content)
+        os.utime(spool.inbox / original.path, ns=(0, original.identity.mtime_ns))
+        (spool.work / record.job / "in" / original.held).unlink()
+    jobs.give_back(spool, record)
+    assert "cat.jpg.done" not in tree(spool.inbox)
+    assert tree(spool.failed) == {"cat.jpg.done": MARKER}
+
+
+def test_what_is_no_marker_any_more_is_not_claimed(spool: Spool) -> None:
+    pair = drop_marked(spool)
+    (spool.inbox / "cat.jpg.done").unlink()
+    (spool.inbox / "cat.jpg.done").mkdir()
+    (spool.inbox / "cat.jpg.done" / "notes.txt").write_bytes(b"somebody's")
+    assert jobs.claim_pair(spool, pair) is None
+    assert set(tree(spool.inbox)) == {"cat.jpg", "cat_mask.png", "cat.jpg.done/notes.txt"}
+    assert tree(spool.work) == {}
+
+
+def test_a_marker_that_gets_another_inode_by_being_moved_is_the_same(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sshfs: a rename that replaces nothing is a copy of the name there, with a new number."""
+    real = files.rename
+
+    def rename(source: Place, target: Place) -> None:
+        about = source.about()
+        assert about is not None
+        real(source, target)
+        path = str(target)
+        shutil.copyfile(path, f"{path}.new")
+        os.utime(f"{path}.new", ns=(0, about.st_mtime_ns))
+        Path(f"{path}.new").replace(path)
+
+    pair = drop_marked(spool)
+    monkeypatch.setattr(files, "rename", rename)
+    record = jobs.claim_pair(spool, pair)
+    assert record is not None
+    assert record.state is State.WORK
 
 
 # After a crash.

@@ -41,6 +41,7 @@ SHOWS: Final = MappingProxyType(
 # Those that show in another way than others of their kind.
 SHOWS_ELSEWHERE: Final = MappingProxyType(
     {
+        "mount_away": "`job_stuck` in the journal; the pair waits on that mount, and no other",
         "not_quiet": "`pair_given_back` in the journal, where a file changed while it was worked; "
         "else only the list at the end of `retouchd once`",
         "superseded": "`pair_given_back` in the journal; the older file in `failed/`, with a "
