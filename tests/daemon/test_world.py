@@ -262,7 +262,7 @@ def test_a_read_only_outbox_holds_the_queue_and_the_service_manager_hears_of_it(
         mounts.remount(site.outbox, "rw")
         check_resumed(daemon)
         check_done(daemon, site)
-        heard(manager, "STATUS=1 done, 0 failed, 0 in work, 0 waiting")
+        heard(manager, "STATUS=1 done, 0 failed, nothing to do")
 
 
 def heard(manager: socket.socket, beginning: str) -> str:
