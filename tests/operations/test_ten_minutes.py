@@ -112,6 +112,7 @@ def test_a_spool_on_a_mount_is_worked_as_the_page_on_mounts_says(
     machine.run("systemctl start --no-block retouchd")
     machine.run(until("systemctl show retouchd -p SubState | grep -q auto-restart"), timeout_s=60)
     machine.run("mv /srv/off /srv/volume1")
+    machine.run(until("mountpoint -q /mnt/retouchd"), timeout_s=60)
     work_off(machine, "again")
 
 
