@@ -7,15 +7,12 @@ none waits for it; one with two waits until one is taken away, as nothing is eve
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from daemon.intake.names import folded, split_suffix
-from daemon.intake.pairing import Pair, Pairing, Waiting
+from daemon.intake.pairing import Pair, Pairing, Waiting, ambiguous
 from daemon.intake.scan import Entry
 from daemon.reasons import Report, one_line
-
-# As many as a person reads. More twins of one name than that come of no mistake.
-_MOST_NAMED: Final = 8
 
 
 class _Key(NamedTuple):
@@ -46,7 +43,7 @@ def require_markers(
         if not named:
             waiting += [Waiting(marker.path, Report("marker_alone")) for marker in twins]
         elif not _is_told(key, named):
-            waiting += [Waiting(marker.path, _ambiguous([marker, *named])) for marker in twins]
+            waiting += [Waiting(marker.path, _one_of(marker, named)) for marker in twins]
     return Pairing(tuple(pairs), tuple(waiting))
 
 
@@ -97,14 +94,10 @@ def _tail(pair: Pair, marker: Entry) -> str:
 
 def _why_waiting(pair: Pair, found: list[Entry]) -> Report:
     if found:
-        return _ambiguous([pair.picture, *found])
+        return _one_of(pair.picture, found)
     name = pair.picture.path.rpartition("/")[2]
     return Report("marker_missing", {"role": pair.role, "name": one_line(name)})
 
 
-def _ambiguous(files: list[Entry]) -> Report:
-    names = ", ".join(entry.path for entry in files[:_MOST_NAMED])
-    more = len(files) - _MOST_NAMED
-    return Report(
-        "ambiguous", {"files": one_line(names) + (f" and {more} more" if more > 0 else "")}
-    )
+def _one_of(entry: Entry, others: list[Entry]) -> Report:
+    return ambiguous(entry.path, [entry.path, *(other.path for other in others)])

@@ -228,7 +228,7 @@ def _why_waiting(
     """Made by hand: a `Trouble` puts its words together at once, and most are never read."""
     folder, name = _split_folder(path)
     if path in circles:
-        return Report("ambiguous", {"files": one_line(_entangled(path, circles[path]))})
+        return ambiguous(path, circles[path])
     if path not in readings:
         purpose = "cut out" if matting_folders.hold(path) else "retouch"
         stem = one_line(split_suffix(name)[0])
@@ -239,12 +239,16 @@ def _why_waiting(
     return Report("picture_missing", {**facts})
 
 
-def _entangled(path: str, circle: list[str]) -> str:
-    """The file and all it is entangled with: who looks at a mask must see its rival too."""
+def ambiguous(path: str, circle: list[str]) -> Report:
+    """That a file waits, and all it is entangled with: who looks at a mask must see its rival too.
+
+    `circle` holds the file itself.
+    """
     others = [other for other in circle[:_MOST_NAMED] if other != path]
     names = [path, *others[: _MOST_NAMED - 1]]
     more = len(circle) - len(names)
-    return ", ".join(names) + (f" and {more} more" if more else "")
+    files = one_line(", ".join(names) + (f" and {more} more" if more else ""))
+    return Report("ambiguous", {"files": files})
 
 
 def _images_folder(folder: str) -> str:

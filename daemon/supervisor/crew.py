@@ -156,8 +156,8 @@ class Crew:
         free = list(self._wanted)
         for worker in self.workers:
             # What leaves for want of memory leaves none for another before its jobs are done.
-            is_leaving_late = worker.stage is Stage.LEAVING and worker.jobs and not worker.is_killed
-            is_taken = worker.stage is Stage.SERVING or is_on_its_way(worker) or is_leaving_late
+            is_finishing = worker.stage is Stage.LEAVING and worker.jobs and not worker.is_killed
+            is_taken = worker.stage is Stage.SERVING or is_on_its_way(worker) or is_finishing
             if is_taken and worker.device in free:
                 free.remove(worker.device)
         return free

@@ -1,16 +1,20 @@
 """What the daemon's tests share: tiny artifacts, spools, and the daemon itself."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 import tiny
 from driver import Daemon, Site
+from mounts import Mounts
 from puppets import Open, Theatre, opened_theatres
 
 from daemon.settings import Settings
 from daemon.spool.layout import Spool, open_spool
+from daemon.supervisor import watch
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +81,36 @@ def opened(tmp_path: Path, inpaint_model: Path, monkeypatch: pytest.MonkeyPatch)
 def theatre(opened: Open) -> Theatre:
     """One of them."""
     return opened()
+
+
+@pytest.fixture
+def mounts() -> Iterator[Mounts]:
+    """Comes before `start` in a test's list, so that the daemon has ended when all is unmounted."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    made = Mounts()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the environment's settings nor what the temporary folder lies on matter."""
+    for variable in list(os.environ):
+        if variable.upper().startswith("RETOUCHD_"):
+            monkeypatch.delenv(variable)
+    monkeypatch.setattr(watch, "filesystem_of", lambda _path: "ext4")
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the folders that are listed from now on."""
+    names: list[str] = []
+    real = os.scandir
+
+    def counted(fd: int) -> Any:
+        names.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        return real(fd)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    return names

@@ -263,15 +263,6 @@ def test_a_crash_before_any_call_keeps_a_marker_with_its_pair(
     assert survived > 30
 
 
-@pytest.fixture
-def mounts() -> Iterator[Mounts]:
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount")
-    made = Mounts()
-    yield made
-    made.end()
-
-
 BOTH_ON_ONE = Layout(mounts=("day 1",))
 ONE_ON_EACH = Layout("images/cat.jpg", "masks/cat.png", mounts=("images", "masks"))
 ONLY_MASK = Layout("images/cat.jpg", "masks/cat.png", mounts=("masks",))

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,13 +23,6 @@ from daemon.spool.record import Record, State, load
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 
 NAMES = {"scanner/cat.jpg", "scanner/cat_mask.png"}
-
-
-@pytest.fixture
-def mounts() -> Iterator[Mounts]:
-    made = Mounts()
-    yield made
-    made.end()
 
 
 class Scanner:

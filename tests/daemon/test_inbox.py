@@ -22,6 +22,8 @@ from daemon.settings import load_settings
 from daemon.supervisor import watch as module
 from daemon.supervisor.inbox import Inbox
 
+pytestmark = pytest.mark.usefixtures("alone")
+
 
 class Watched:
     """A folder with its `Inbox`, under a clock of our own and without events."""
@@ -63,15 +65,6 @@ class Watched:
         pair = self.inbox.take()
         assert pair is not None
         return pair
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in list(os.environ):
-        if variable.upper().startswith("RETOUCHD_"):
-            monkeypatch.delenv(variable)
-    # What /tmp lies on here must not matter.
-    monkeypatch.setattr(module, "filesystem_of", lambda _path: "ext4")
 
 
 @pytest.fixture

@@ -10,15 +10,7 @@ from floods import flood
 from test_inbox import Watched
 from test_pairing_cost import in_trees, lone, paired, steps
 
-from daemon.supervisor import watch as module
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in list(os.environ):
-        if variable.upper().startswith("RETOUCHD_"):
-            monkeypatch.delenv(variable)
-    monkeypatch.setattr(module, "filesystem_of", lambda _path: "ext4")
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture
@@ -26,20 +18,6 @@ def box(tmp_path: Path) -> Iterator[Watched]:
     watched = Watched(tmp_path / "inbox", events=True, scan_interval_s=3600)
     yield watched
     watched.inbox.close()
-
-
-@pytest.fixture
-def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the folders that are listed from now on."""
-    names: list[str] = []
-    real = os.scandir
-
-    def counted(fd: int) -> Any:
-        names.append(Path(f"/proc/self/fd/{fd}").readlink().name)
-        return real(fd)
-
-    monkeypatch.setattr(os, "scandir", counted)
-    return names
 
 
 def test_a_look_after_a_hint_is_only_where_it_rang(box: Watched, listed: list[str]) -> None:

@@ -1,6 +1,5 @@
 """An inbox with mounts inside it: each is judged by itself, and the rest is as if they were not."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,7 @@ from test_inbox import Watched
 
 from daemon.supervisor import watch as module
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in list(os.environ):
-        if variable.upper().startswith("RETOUCHD_"):
-            monkeypatch.delenv(variable)
-    monkeypatch.setattr(module, "filesystem_of", lambda _path: "ext4")
-
-
-@pytest.fixture
-def mounts() -> Iterator[Mounts]:
-    made = Mounts()
-    yield made
-    made.end()
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture
@@ -50,20 +34,6 @@ def put(folder: Path, *names: str) -> None:
     folder.mkdir(exist_ok=True)
     for name in names:
         (folder / name).write_bytes(b"pixels")
-
-
-@pytest.fixture
-def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the folders that are listed from now on."""
-    names: list[str] = []
-    real = os.scandir
-
-    def counted(fd: int) -> Any:
-        names.append(Path(f"/proc/self/fd/{fd}").readlink().name)
-        return real(fd)
-
-    monkeypatch.setattr(os, "scandir", counted)
-    return names
 
 
 def told(lines: list[dict[str, Any]], event: str) -> list[dict[str, Any]]:

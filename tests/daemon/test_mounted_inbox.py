@@ -23,14 +23,6 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 OFTEN = ("--scan-interval-s", "0.3")
 
 
-@pytest.fixture
-def mounts() -> Iterator[Mounts]:
-    """Comes before `start` in a test's list, so that the daemon has ended when all is unmounted."""
-    made = Mounts()
-    yield made
-    made.end()
-
-
 def drop(folder: Path, name: str = "cat") -> None:
     """Put a pair there, whole from its first moment on."""
     pixels = photo()

@@ -1,7 +1,5 @@
 """Which folders in the inbox are mounts, as the kernel's own table has it."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -9,15 +7,6 @@ import pytest
 from mounts import Mounts
 
 from daemon.intake.mounts import mount_of, mounts_below
-
-
-@pytest.fixture
-def mounts() -> Iterator[Mounts]:
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount")
-    made = Mounts()
-    yield made
-    made.end()
 
 
 def test_what_is_mounted_in_the_inbox_is_told_with_its_kind(mounts: Mounts, tmp_path: Path) -> None:

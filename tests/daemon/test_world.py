@@ -44,14 +44,6 @@ class LaunchedSite(Site):
         return [*self.launcher, *super().command(*arguments)]
 
 
-@pytest.fixture
-def mounts() -> Iterator[Mounts]:
-    """Comes before `start` in a test's list, so that the daemon has ended when all is unmounted."""
-    made = Mounts()
-    yield made
-    made.end()
-
-
 def drop(site: Site, name: str = "cat", picture: Pixels | None = None) -> None:
     """Put a pair into the inbox, whole from its first moment on."""
     save(photo() if picture is None else picture, site.inbox / f".{name}.png")
