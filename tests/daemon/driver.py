@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from listings import files_below
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[2]
@@ -64,8 +65,7 @@ class Site:
 
     def files(self, folder: str) -> list[str]:
         """All files below one of the spool's folders, hidden ones too, sorted."""
-        root = self.root / folder
-        return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+        return files_below(self.root / folder)
 
     def jobs(self) -> list[str]:
         """The job folders in work/."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from driver import Daemon, Site, hole, inverted, load, photo, save
+from listings import files_below
 from mounts import Mounts
 from tiny import SLOW_PIXEL
 
@@ -30,11 +31,6 @@ def drop(folder: Path, name: str = "cat") -> None:
         pixels[0, 0] = SLOW_PIXEL
     save(pixels, folder / f".{name}.png").rename(folder / f"{name}.png")
     save(hole(), folder / f".{name}_mask.png").rename(folder / f"{name}_mask.png")
-
-
-def left(folder: Path) -> list[str]:
-    """The files below a folder, those that are held there too."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def at(line: dict[str, Any]) -> float:
@@ -60,7 +56,7 @@ def check_done(daemon: Daemon, site: Site, *names: str) -> None:
     )
     assert (load(site.outbox / "scanner" / f"{names[0]}.png").shape) == photo().shape
     assert len(site.files("outbox")) == 2 * len(names)
-    assert left(site.inbox) == site.files("failed") == site.jobs() == []
+    assert files_below(site.inbox) == site.files("failed") == site.jobs() == []
     for event in ("job_failed", "job_tried", "queue_held", "stray_set_aside"):
         assert not daemon.seen(event)
     assert {line["attempt"] for line in daemon.seen("job_started")} <= {1}
@@ -90,7 +86,7 @@ def test_a_disk_that_goes_while_its_job_is_in_work_keeps_that_job_waiting_and_no
         mounts.take_away(site.inbox / "scanner")
     stuck = daemon.wait_for("job_stuck", reason="mount_away")
     assert f"{site.inbox}/scanner is not mounted" in stuck["says"]
-    assert len(left(disk)) == 2
+    assert len(files_below(disk)) == 2
     drop(site.inbox, "other")
     daemon.wait_for("job_finished", picture="other.png")
     assert not daemon.seen("queue_held")
@@ -128,7 +124,7 @@ def test_a_job_outlives_a_restart_without_its_disk(
     mounts.bind(disk, site.inbox / "scanner")
     again.wait_for("job_finished", picture="scanner/slow.png")
     assert site.files("archive") == ["scanner/slow.png", "scanner/slow_mask.png"]
-    assert left(site.inbox) == site.files("failed") == site.jobs() == []
+    assert files_below(site.inbox) == site.files("failed") == site.jobs() == []
     assert not again.seen("queue_held")
 
 
@@ -178,5 +174,5 @@ def test_a_share_in_a_local_inbox_has_its_own_quiet_period_and_is_found_without_
     assert 9.9 < at(daemon.wait_for("pair_claimed", picture="scanner/cat.png")) - dropped < 16
     daemon.wait_for("job_finished", times=2)
     daemon.wait_until(lambda: not site.jobs(), "the end of both jobs")
-    assert site.files("failed") == left(server) == os.listdir(server / HIDDEN_WORK) == []
+    assert site.files("failed") == files_below(server) == os.listdir(server / HIDDEN_WORK) == []
     assert len(site.files("archive")) == 4

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Final, Literal, Protocol, get_args
 
+from listings import files_below
+
 Behaviour = Literal[
     "whole tree",
     "slow write",
@@ -104,9 +106,9 @@ class Feeder(ABC):
         knows better.
         """
         total = 0
-        for path in (self.inbox / folder).rglob("*"):
+        for path in files_below(self.inbox / folder):
             with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
-                status = path.lstat()
+                status = (self.inbox / folder / path).lstat()
                 if stat.S_ISREG(status.st_mode):
                     total += min(status.st_size, status.st_blocks * 512)
         return total

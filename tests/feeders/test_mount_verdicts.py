@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from driver import Daemon, Site, hole, inverted, load, photo, save
 from fuse_mounts import SSHFS_OPTIONS, FuseMount, SshServer
+from listings import files_below
 from mount_feeders import bindfs
 from tiny import SLOW_PIXEL
 from waiting import moment
@@ -61,8 +62,7 @@ class Far:
 
 def _left(folder: Path) -> set[str]:
     """Files, but for the lock that the daemon keeps in its work folder."""
-    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    return found - {f"{HIDDEN_WORK}/lock"}
+    return set(files_below(folder)) - {f"{HIDDEN_WORK}/lock"}
 
 
 @pytest.fixture

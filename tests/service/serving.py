@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import tiny
+from listings import files_below
 from machine import Machine
 from numpy.typing import NDArray
 from PIL import Image
@@ -138,10 +139,8 @@ class Service:
 
     def files(self, folder: str) -> list[str]:
         """The files below a folder of the spool, but for hidden ones."""
-        root = self.machine.path(f"{SPOOL}/{folder}")
-        found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-        hidden = (".", "lock")
-        return sorted(str(path) for path in found if not str(path).startswith(hidden))
+        found = files_below(self.machine.path(f"{SPOOL}/{folder}"))
+        return [path for path in found if not path.startswith((".", "lock"))]
 
 
 def inverted(photo: Pixels) -> Pixels:
