@@ -68,26 +68,34 @@ def _page(files: dict[str, Entry], before: _Page, now: float) -> _Page:
     )
 
 
+_Looks = tuple[tuple[int, int], ...]
+
+
+def _looks(identities: tuple[Identity, ...]) -> _Looks:
+    return tuple((each.size, each.mtime_ns) for each in identities)
+
+
 class IncompleteBook:
     """Remembers which files turned out to be cut off, so that they are not tried again unchanged.
 
-    A file is given up when it stayed cut off and unchanged for `give_up_s` seconds.
+    A file is given up when it stayed cut off and unchanged for `give_up_s` seconds. Its size and
+    time tell: a file that was claimed and given back has another inode on some mounts (sshfs).
     """
 
     def __init__(self, give_up_s: float) -> None:
         self.give_up_s = give_up_s
-        self._since: dict[str, tuple[tuple[Identity, ...], float, str]] = {}
+        self._since: dict[str, tuple[_Looks, float, str]] = {}
 
     def remember(self, path: str, identities: tuple[Identity, ...], now: float, why: str) -> None:
         """Note that the pair of this picture was found cut off; the first time counts."""
-        known = self._since.get(path)
-        if known is None or known[0] != identities:
-            self._since[path] = (identities, now, why)
+        known, looks = self._since.get(path), _looks(identities)
+        if known is None or known[0] != looks:
+            self._since[path] = (looks, now, why)
 
     def waits(self, path: str, identities: tuple[Identity, ...], now: float) -> str | None:
         """Why the pair still waits, or None where it changed, was never cut off or is given up."""
         known = self._since.get(path)
-        if known is None or known[0] != identities or self.is_given_up(path, now):
+        if known is None or known[0] != _looks(identities) or self.is_given_up(path, now):
             return None
         return known[2]
 

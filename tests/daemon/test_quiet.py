@@ -128,6 +128,16 @@ def test_a_cut_off_pair_is_given_up_when_it_stayed_so_for_long() -> None:
     assert book.waits(PATH, WHOLE, 3610.0) is None
 
 
+def test_a_cut_off_pair_that_only_has_another_inode_is_the_same() -> None:
+    """As on sshfs, where each try, which moves it away and back, gives it one."""
+    book = IncompleteBook(3600.0)
+    before, after = (tuple(entry(inode=inode).identity for _ in "ab") for inode in (1, 2))
+    book.remember(PATH, before, 10.0, "its end is missing")
+    assert book.waits(PATH, after, 11.0) == "its end is missing"
+    book.remember(PATH, after, 3000.0, "its end is missing")
+    assert book.is_given_up(PATH, 3610.0)
+
+
 def test_trying_a_cut_off_pair_again_does_not_prolong_its_time() -> None:
     book = IncompleteBook(3600.0)
     book.remember(PATH, WHOLE, 10.0, "its end is missing")

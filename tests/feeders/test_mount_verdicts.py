@@ -81,12 +81,14 @@ def mounted(tmp_path: Path, network: Path) -> Iterator[Callable[..., Far]]:
     mounts: list[FuseMount] = []
     daemons: list[Daemon] = []
 
-    def begin(command: Callable[[Path, Path], Sequence[str]], quiet_s: float | None = None) -> Far:
+    def begin(
+        command: Callable[[Path, Path], Sequence[str]], quiet_s: float | None = None, **more: str
+    ) -> Far:
         folder = tmp_path / "far"
         folder.mkdir()
         quiet = "" if quiet_s is None else str(quiet_s)
         settings = {"RETOUCHD_INPAINT_MODEL": str(network), "RETOUCHD_QUIET_PERIOD_S": quiet}
-        site = Site(tmp_path / "spool", settings)
+        site = Site(tmp_path / "spool", settings | more)
         mounts.append(FuseMount(command(folder, site.inbox), site.inbox, tmp_path / "log"))
         daemons.append(site.start())
         return Far(site, folder, daemons[-1])
@@ -174,6 +176,23 @@ def test_a_server_that_says_nothing_any_more_holds_the_queue_and_loses_nothing(
     far.drop("dog", 2)
     far.expect("dog", 2)
     far.check_over("cat", "dog")
+
+
+def test_a_picture_cut_off_on_sshfs_is_tried_once_and_goes_to_failed_when_it_stays_so(
+    server: SshServer, mounted: Callable[..., Far]
+) -> None:
+    far = mounted(server.sshfs, SHORT_QUIET_S, RETOUCHD_INCOMPLETE_S="12")
+    far.daemon.wait_for("worker_started")
+    save(hole(), far.folder / "half_mask.png")
+    whole = save(photo(4), far.folder / ".half.png")
+    whole.write_bytes(whole.read_bytes()[:-1000])
+    whole.rename(far.folder / "half.png")
+    failed = far.daemon.wait_for("job_failed", picture="half.png")
+    assert failed["reason"] == "corrupt"
+    # Once when it was quiet, and once more before it was given up.
+    assert len(far.daemon.seen("job_started")) == 2
+    assert files_below(far.folder) == [f"{HIDDEN_WORK}/lock"]
+    assert far.site.files("failed") == ["half.png", "half.png.reason.txt", "half_mask.png"]
 
 
 def test_sshfs_with_hard_links_as_it_has_them_by_default(
