@@ -107,11 +107,14 @@ def test_a_spool_on_a_mount_is_worked_as_the_page_on_mounts_says(
     assert list(machine.path("/mnt/retouchd").iterdir()) == []
     machine.run("mount /mnt/retouchd")
     work_off(machine, "after")
-    # As after a power cut, with a NAS that is slower than this machine.
+    # As after a power cut, with a NAS that is slower than this machine. A folder that is missing
+    # systemd would make; with a file in its place the mount fails.
     machine.run("systemctl stop retouchd && umount /mnt/retouchd && mv /srv/volume1 /srv/off")
+    machine.run("touch /srv/volume1")
     machine.run("systemctl start --no-block retouchd")
     machine.run(until("systemctl show retouchd -p SubState | grep -q auto-restart"), timeout_s=60)
-    machine.run("mv /srv/off /srv/volume1")
+    assert list(machine.path("/mnt/retouchd").iterdir()) == []
+    machine.run("rm /srv/volume1 && mv /srv/off /srv/volume1")
     machine.run(until("mountpoint -q /mnt/retouchd"), timeout_s=60)
     work_off(machine, "again")
 
