@@ -26,6 +26,7 @@ main() {
     choose_places
     may_install
     [ "${1:-}" != may ] || exit 0
+    lock
     trap ended EXIT
     install_program
     install_networks
@@ -50,6 +51,13 @@ choose_places() {
     settings=$root/etc/retouchd/settings.toml
     units=$root/etc/systemd/system
     changed=
+}
+
+# Two installations at once would each remove what the other has just made.
+lock() {
+    mkdir -p "$root/opt/retouchd"
+    exec 9<"$root/opt/retouchd"
+    flock --nonblock 9 || refuse "another installation is at work. Wait until it has ended."
 }
 
 ended() {
@@ -137,11 +145,18 @@ remove_others() {
         running=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || true
     fi
     for other in "$root"/opt/retouchd/environments/*; do
+        # Where /opt is a link, the process has been started by the path behind it.
         case " $running" in
-        *" $other/"*) ;;
-        *) [ "$other" = "$environment" ] || rm -rf "$other" ;;
+        *" $other/"* | *" $(realpath "$other")/"*) ;;
+        *) [ "$other" = "$environment" ] || remove_environment "$other" ;;
         esac
     done
+}
+
+# An environment that is half gone must not count as one that is there.
+remove_environment() {
+    rm -f "$1/.whole" "$1/.pins"
+    rm -rf "$1"
 }
 
 interpreter() { "$python" -c 'import sys; print(sys.executable, sys.version)'; }
@@ -160,14 +175,14 @@ holds() {
 
 make_environment() {
     choose_cache
-    rm -rf "$1"
+    remove_environment "$1"
     mkdir -p "$(dirname "$1")"
     if holds "$venv" pins && mkdir "$1" && cp -al "$venv/." "$1" 2>/dev/null; then
         say "bringing the program up to date; its packages stay."
         rm -f "$1/.whole" # linked, as all of it: what is written anew must be a file of its own
     else
         say "installing Python packages: nearly 6 GB, most of it torch with its GPU libraries."
-        rm -rf "$1"
+        remove_environment "$1"
         "$UV" venv --quiet --relocatable --python "$python" "$1"
         "$UV" pip sync --python "$1/bin/python" --require-hashes requirements/retouchd.txt
         echo "$pins" >"$1/.pins"
@@ -208,7 +223,7 @@ choose_cache() {
 install_networks() {
     missing=
     for name in inpaint matting; do
-        [ -e "$networks/$name.pt" ] || missing="$missing $name"
+        is_there "$networks/$name.pt" || missing="$missing $name"
     done
     [ -n "$missing" ] || return 0
     say "exporting the starter networks."
@@ -225,9 +240,12 @@ install_networks() {
 
 # -- The service --------------------------------------------------------------------------------
 
+# A link to what is not mounted just now is there too.
+is_there() { [ -e "$1" ] || [ -L "$1" ]; }
+
 # put MODE SOURCE TARGET [keep]: a file, unless it is there as it should be, or is to be kept.
 put() {
-    if [ -e "$3" ] && { [ "${4:-}" = keep ] || cmp -s "$2" "$3"; }; then
+    if is_there "$3" && { [ "${4:-}" = keep ] || cmp -s "$2" "$3"; }; then
         return 0
     fi
     mkdir -p "$(dirname "$3")"
@@ -272,7 +290,7 @@ needs_reload() {
 say_what_next() {
     if [ -n "$root" ]; then
         say "installed into $root for the $DEVICE. To have it start there at boot:"
-        echo "    systemctl --root=$root enable retouchd"
+        echo "    systemctl --root='$root' enable retouchd"
     elif ! systemctl is-active --quiet retouchd; then
         say "installed for the $DEVICE. Settings: /etc/retouchd/settings.toml. Next:"
         echo "    runuser -u retouchd -- retouchd check --settings /etc/retouchd/settings.toml"

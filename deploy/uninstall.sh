@@ -18,7 +18,17 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 
-if [ -z "$root" ] && [ -e /etc/systemd/system/retouchd.service ]; then
+if [ -d "$root/opt/retouchd" ]; then
+    exec 9<"$root/opt/retouchd"
+    if ! flock --nonblock 9; then
+        echo "retouchd: an installation is at work. Wait until it has ended." >&2
+        exit 1
+    fi
+fi
+
+if [ -n "$root" ]; then
+    systemctl --quiet --root="$root" disable retouchd 2>/dev/null || true
+elif [ -e /etc/systemd/system/retouchd.service ]; then
     say "stopping the service; a job in work is finished first."
     systemctl disable --now retouchd
 fi
@@ -32,6 +42,8 @@ for name in inpaint matting; do
         rm -f "$networks/.$name.starter"
     fi
 done
+# An environment that is half gone must not count as one that is there.
+rm -f "$root"/opt/retouchd/environments/*/.whole "$root"/opt/retouchd/environments/*/.pins
 rm -rf "$networks/.new" "$root/opt/retouchd/environments"
 rm -f "$root/opt/retouchd/venv" "$root/usr/local/bin/retouchd" "$root/etc/sysusers.d/retouchd.conf" \
     "$root/etc/tmpfiles.d/retouchd.conf" "$root/etc/systemd/system/retouchd.service" \

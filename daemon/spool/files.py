@@ -9,6 +9,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import pwd
 import secrets
 import shutil
 import stat
@@ -213,6 +214,14 @@ def make_root(path: Path, ownership: Ownership) -> None:
     sync_folder(root.parent)
 
 
+def _user_name(uid: int) -> str:
+    """The name of a user, or the number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def require_private(place: Place, fd: int | None = None) -> None:
     """Raise `PermissionError` unless this is a folder of ours that nobody else can write to.
 
@@ -220,8 +229,13 @@ def require_private(place: Place, fd: int | None = None) -> None:
     is asked of the descriptor, where it is open.
     """
     about = os.lstat(str(place)) if fd is None else os.fstat(fd)
-    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
-        raise PermissionError(errno.EPERM, "it belongs to somebody else; remove it", str(place))
+    if not stat.S_ISDIR(about.st_mode):
+        raise PermissionError(errno.EPERM, "it is no folder; move it away", str(place))
+    if about.st_uid != os.geteuid():
+        # What lies in it may be the only copy of somebody's pictures, so: never "remove it".
+        us, owner = _user_name(os.geteuid()), _user_name(about.st_uid)
+        what = f"it belongs to {owner} and not to {us}; run retouchd as {owner}, or move it away"
+        raise PermissionError(errno.EPERM, what, str(place))
     if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise PermissionError(errno.EPERM, "others can write to it; run chmod 700", str(place))
 

@@ -117,6 +117,21 @@ def test_a_published_file_has_its_mode_whatever_the_umask(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_work_folder_of_somebody_else_is_refused_and_nobody_is_told_to_remove_it(
+    tmp_path: Path,
+) -> None:
+    """It may hold the originals of jobs."""
+    os.chown(tmp_path, 65534, -1)
+    with pytest.raises(PermissionError) as refused:
+        files.require_private(Place(tmp_path))
+    told = "it belongs to nobody and not to root; run retouchd as nobody, or move it away"
+    assert refused.value.strerror == told
+    os.chown(tmp_path, 4242, -1)
+    with pytest.raises(PermissionError, match="belongs to 4242"):
+        files.require_private(Place(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_published_file_has_its_owner_and_group(tmp_path: Path) -> None:
     owner = Ownership(file_mode=0o640, folder_mode=0o2750, uid=12345, gid=54321)
     folder = tmp_path / "out"

@@ -101,6 +101,24 @@ def test_on_a_running_system_it_says_what_to_do_next(machine: Machine) -> None:
     assert machine.run("systemctl is-enabled retouchd", check=False).stdout == "disabled\n"
 
 
+def test_settings_that_are_a_link_to_a_disk_that_is_away_stay(machine: Machine) -> None:
+    settings = "/etc/retouchd/settings.toml"
+    machine.run(f"mv {settings} /srv/kept.toml && ln -s /mnt/away.toml {settings}")
+    try:
+        machine.run(INSTALL)
+        assert machine.run(f"readlink {settings}").stdout == "/mnt/away.toml\n"
+    finally:
+        machine.run(f"mv /srv/kept.toml {settings}")
+
+
+def test_a_second_one_at_the_same_time_is_refused_in_a_sentence(machine: Machine) -> None:
+    for target in ("install", "uninstall"):
+        held = f"flock /opt/retouchd make -C {SOURCE} {target}"
+        done = machine.run(held, check=False)
+        assert done.returncode != 0
+        assert "installation is at work. Wait until it has ended." in done.stderr
+
+
 def test_without_roots_rights_it_is_refused_in_a_sentence(machine: Machine) -> None:
     for target in ("install", "uninstall"):
         done = machine.run(f"make -C {SOURCE} {target}", user="alice", check=False)

@@ -15,6 +15,8 @@ def test_an_update_takes_new_code_and_leaves_settings_and_the_running_service(
     service: Service,
 ) -> None:
     checkout = check_out(service.machine.path("/root/retouchd"))
+    # Where the system's disk is small, /opt lies on another; what runs is named by its path there.
+    service.machine.run("mv /opt /srv/opt && ln -s srv/opt /opt")
     (checkout / "daemon/__init__.py").write_text('"""Newer."""\n\n__version__ = "99.1"\n')
     service.start()
     settings, before = service.machine.path(SETTINGS).read_text(), service.pid()
@@ -37,6 +39,7 @@ def test_an_update_takes_new_code_and_leaves_settings_and_the_running_service(
 
 
 def test_uninstalling_leaves_spool_settings_and_networks_of_ones_own(service: Service) -> None:
+    check_cut_off_removal(service)
     service.machine.run("systemctl enable --now retouchd")
     networks = service.machine.path("/opt/retouchd/networks")
     shutil.copy(service.machine.path(service.model), networks / "matting.pt")
@@ -55,3 +58,18 @@ def test_uninstalling_leaves_spool_settings_and_networks_of_ones_own(service: Se
     again = service.machine.run("make -C /root/retouchd uninstall")
     assert Path(networks, "mine.pt").exists()
     assert "removed" in again.stdout
+
+
+def check_cut_off_removal(service: Service) -> None:
+    """An environment that a removal has torn is not taken for a whole one ever after."""
+    environment = next(service.machine.path("/opt/retouchd/environments").iterdir())
+    assert (environment / ".whole").exists()
+    dying = '#!/bin/sh\n[ $1 = -f ] && exec /bin/rm "$@"\nkill -9 $PPID\n'
+    service.machine.path("/srv/bin").mkdir()
+    service.machine.path("/srv/bin/rm").write_text(dying)
+    service.machine.path("/srv/bin/rm").chmod(0o755)
+    uninstall = "cd /root/retouchd && PATH=/srv/bin:$PATH sh deploy/uninstall.sh"
+    assert service.machine.run(uninstall, check=False).returncode != 0
+    assert (environment / "lib").exists()
+    assert not (environment / ".whole").exists()
+    assert not (environment / ".pins").exists()
