@@ -1,0 +1,63 @@
+"""What is going on, at one moment: all that people and machines are told of it.
+
+Made by the supervisor at its turns and handed to `on_change`; it holds no file open and changes no
+more, so whoever gets it may take his time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from daemon.intake.pairing import Task, Waiting
+from daemon.reasons import Report
+from daemon.supervisor.tally import Tally
+
+# An inbox may hold a hundred thousand files; of more than these only the numbers are told.
+MOST_TOLD: Final = 1000
+
+
+@dataclass(frozen=True)
+class Running:
+    """A job that a worker has in hand, since when (seconds since 1970), and which try it is."""
+
+    job: str
+    picture: str
+    task: Task
+    since: float
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Served:
+    """A device with a worker that is ready, and for each task its model, in one line."""
+
+    device: str
+    models: Mapping[Task, str]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is going on. Times are seconds since 1970; paths are relative to the inbox.
+
+    `ready` are the pictures of pairs that wait only for their turn, the next first, and `settling`
+    those that must stay unchanged for a while yet; `oldest_ready_at` is since when the longest
+    waiting of the first has been ready. `waiting` is what lacks something, with `waiting_for`
+    counting all of it by reason. None of the three lists is longer than `MOST_TOLD`. `holds` is
+    what keeps all work from going on, `stuck` what keeps one job.
+    """
+
+    at: float
+    started_at: float
+    pid: int
+    tally: Tally
+    running: tuple[Running, ...] = ()
+    ready: tuple[str, ...] = ()
+    settling: tuple[str, ...] = ()
+    oldest_ready_at: float | None = None
+    waiting: tuple[Waiting, ...] = ()
+    waiting_for: Mapping[str, int] = field(default_factory=dict)
+    holds: Report | None = None
+    holds_since: float | None = None
+    stuck: Report | None = None
+    devices: tuple[Served, ...] = ()
+    is_paused: bool = False
