@@ -1,4 +1,4 @@
-"""The command `retouchd`: run, once, check.
+"""The command `retouchd`: run, once, check, why.
 
 Exit status: 0 all is well; 1 something failed; 2 the command line, a setting or a model is wrong,
 and starting again won't help.
@@ -17,6 +17,7 @@ from daemon.artifact import ArtifactError
 from daemon.events import configure, let_go
 from daemon.people.check import check, model_manifest
 from daemon.people.progress import print_summary, progress_bar
+from daemon.people.why import answer_all
 from daemon.reasons import world_trouble
 from daemon.settings import Settings, SettingsError, load_settings, shown_default
 from daemon.spool.layout import SpoolInUseError, locked, open_spool
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     options = vars(_parser().parse_args(arguments))
     command, file = options.pop("command"), options.pop("settings")
+    asked = {name: options.pop(name) for name in ("paths", "json") if name in options}
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names need not suit the terminal
     try:
@@ -40,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configure(settings.log_format, settings.log_level)
         if command == "check":
             return _check(settings)
+        if command == "why":
+            return answer_all(settings, asked["paths"], as_json=asked["json"])
         return _work(settings, once=command == "once")
     except (SettingsError, ArtifactError) as error:
         print(f"retouchd: {error}", file=sys.stderr)
@@ -122,6 +126,17 @@ def _parser() -> argparse.ArgumentParser:
         # No abbreviations: the next setting of a like name would break a service file.
         command = commands.add_parser(
             name, help=what, description=what.capitalize() + ".", allow_abbrev=False
+        )
+        _add_settings(command)
+    for name, what in (("why", "say why files are not picked up, or what became of them"),):
+        command = commands.add_parser(
+            name, help=what, description=what.capitalize() + ".", allow_abbrev=False
+        )
+        command.add_argument(
+            "paths", nargs="+", metavar="PATH", help="a file, as from here or as from the inbox"
+        )
+        command.add_argument(
+            "--json", action="store_true", help="one JSON object for each, a line each"
         )
         _add_settings(command)
     return parser

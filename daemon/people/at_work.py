@@ -1,0 +1,43 @@
+"""Whether a daemon works on the spool, and whether anything keeps it from going on."""
+
+import time
+from collections.abc import Iterator
+
+from daemon.people.answers import Step, in_words, no, note, yes
+from daemon.people.scene import FRESH_S, Scene
+
+START_IT = "Start it: systemctl start retouchd, or retouchd run with these settings."
+
+
+def work_steps(scene: Scene) -> Iterator[Step]:
+    """Does it run, does it look, is it paused, does it hold."""
+    if scene.runs is None:
+        yield note(
+            "daemon",
+            "whether retouchd runs can't be told by this user: ask as root, or as "
+            f"{scene.user.name}, who runs it.",
+        )
+        return
+    if not scene.runs:
+        yield no("daemon", "no retouchd works on this spool.", START_IT)
+        return
+    state = scene.state
+    if state is None:
+        yield yes("daemon", "retouchd runs; of itself it has told nothing yet.")
+        return
+    age = max(0.0, time.time() - state.at)
+    if age >= FRESH_S:
+        yield no(
+            "daemon",
+            f"retouchd runs (process {state.pid}), and has told nothing for {age:.0f} s.",
+            "Look into its log; if it hangs, restart it: systemctl restart retouchd.",
+        )
+        return
+    yield yes("daemon", f"retouchd runs (process {state.pid}) and looked {age:.0f} s ago.")
+    if state.is_paused:
+        yield no("pause", "retouchd is paused and takes nothing.", "Run: retouchd resume")
+    if state.holds is not None:
+        yield in_words("queue", state.holds.trouble())
+    if state.stuck is not None:
+        trouble = state.stuck.trouble()
+        yield note("queue", f"one job is stuck: {trouble.sentence} {trouble.advice}")
