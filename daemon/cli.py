@@ -1,4 +1,4 @@
-"""The command `retouchd`: run, once, check, why.
+"""The command `retouchd`: run, once, check, why, retry.
 
 Exit status: 0 all is well; 1 something failed; 2 the command line, a setting or a model is wrong,
 and starting again won't help.
@@ -17,8 +17,9 @@ from daemon.artifact import ArtifactError
 from daemon.events import configure, let_go
 from daemon.people.check import check, model_manifest
 from daemon.people.progress import print_summary, progress_bar
+from daemon.people.retry import retry_all
 from daemon.people.why import answer_all
-from daemon.reasons import world_trouble
+from daemon.reasons import REASONS, world_trouble
 from daemon.settings import Settings, SettingsError, load_settings, shown_default
 from daemon.spool.layout import SpoolInUseError, locked, open_spool
 from daemon.supervisor.loop import Supervisor
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     options = vars(_parser().parse_args(arguments))
     command, file = options.pop("command"), options.pop("settings")
-    asked = {name: options.pop(name) for name in ("paths", "json") if name in options}
+    asked = {name: options.pop(name) for name in ("paths", "json", "reason") if name in options}
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names need not suit the terminal
     try:
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _check(settings)
         if command == "why":
             return answer_all(settings, asked["paths"], as_json=asked["json"])
+        if command == "retry":
+            return retry_all(settings, asked["paths"], asked["reason"])
         return _work(settings, once=command == "once")
     except (SettingsError, ArtifactError) as error:
         print(f"retouchd: {error}", file=sys.stderr)
@@ -128,17 +131,35 @@ def _parser() -> argparse.ArgumentParser:
             name, help=what, description=what.capitalize() + ".", allow_abbrev=False
         )
         _add_settings(command)
-    for name, what in (("why", "say why files are not picked up, or what became of them"),):
-        command = commands.add_parser(
-            name, help=what, description=what.capitalize() + ".", allow_abbrev=False
-        )
-        command.add_argument(
-            "paths", nargs="+", metavar="PATH", help="a file, as from here or as from the inbox"
-        )
-        command.add_argument(
-            "--json", action="store_true", help="one JSON object for each, a line each"
-        )
-        _add_settings(command)
+    _add_settings(_add_why(commands))
+    _add_settings(_add_retry(commands))
+    return parser
+
+
+_Commands: typing.TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_why(commands: _Commands) -> argparse.ArgumentParser:
+    what = "say why files are not picked up, or what became of them"
+    parser = commands.add_parser(
+        "why", help=what, description=what.capitalize() + ".", allow_abbrev=False
+    )
+    where = "a file, as from here or as from the inbox"
+    parser.add_argument("paths", nargs="+", metavar="PATH", help=where)
+    parser.add_argument("--json", action="store_true", help="a JSON object for each, in a line")
+    return parser
+
+
+def _add_retry(commands: _Commands) -> argparse.ArgumentParser:
+    what = "move what lies in failed back into the inbox, all or what is named"
+    parser = commands.add_parser(
+        "retry", help=what, description=what.capitalize() + ".", allow_abbrev=False
+    )
+    where = "a file or a folder in failed, or the file that it was in the inbox"
+    parser.add_argument("paths", nargs="*", metavar="PATH", help=where)
+    parser.add_argument(
+        "--reason", choices=REASONS, metavar="KEY", help="only what failed for this reason"
+    )
     return parser
 
 

@@ -5,6 +5,7 @@ Told from the places themselves: the jobs' records, the notes in `failed/`, the 
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Final
 
 from daemon.people.answers import Step, in_words, no, note, yes
@@ -188,10 +189,8 @@ def _logs(place: Place) -> Iterator[dict[str, str]]:
 
 def _common(one: str, other: str) -> int:
     """How many letters two names have in common from their beginnings on."""
-    return next(
-        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
-        min(len(one), len(other)),
-    )
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return sum(1 for _ in same)
 
 
 def _read_log(place: Place) -> dict[str, str]:

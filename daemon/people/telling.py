@@ -19,10 +19,14 @@ _MARKS: Final[Mapping[Mark, tuple[str, str, str]]] = {
 _SUBJECT_WIDTH: Final = 11
 
 
+def console_of() -> Console:
+    """Standard output, for plain text: a file may be called [red] or :cat:."""
+    return Console(file=sys.stdout, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
 def print_answer(answer: Answer) -> None:
     """Print an answer for a person on standard output."""
-    # Plain text: a file may be called [red] or :cat:.
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console = console_of()
     console.print(Text(answer.meant, style="bold"))
     for step in answer.steps:
         console.print(_line(step, plain=not _speaks_unicode()))

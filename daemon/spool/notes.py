@@ -1,6 +1,6 @@
 """The notes beside what lies in `failed/`, read back: of which files, and what they say.
 
-Anyone in the group may write there, so what is read is only told or looked for, and decides nothing.
+Anyone in the group may write there: what is read is told, or looked for, and trusted with no more.
 """
 
 import re
