@@ -15,6 +15,7 @@ from pathlib import Path
 from daemon import __version__
 from daemon.artifact import ArtifactError
 from daemon.events import configure, let_go
+from daemon.people.audience import Audience
 from daemon.people.check import check, model_manifest
 from daemon.people.progress import print_summary, progress_bar
 from daemon.people.retry import retry_all
@@ -87,10 +88,11 @@ def _work(settings: Settings, *, once: bool) -> int:
         return FAILED
     with locked(spool, _WAIT_FOR_LOCK_S) as lock:
         if not once:
-            Supervisor(settings, spool, lock).run()
+            Supervisor(settings, spool, lock, on_change=Audience(settings)).run()
             return DONE
         with progress_bar() as feed:
-            summary = Supervisor(settings, spool, lock, until_idle=True, on_change=feed).run()
+            told = Audience(settings, feed)
+            summary = Supervisor(settings, spool, lock, until_idle=True, on_change=told).run()
     print_summary(summary)
     left = any(_should_have_been_done(w.report.trouble().reason.key) for w in summary.waiting)
     return FAILED if summary.failures or summary.held or summary.was_stopped or left else DONE

@@ -33,10 +33,15 @@ class SpoolInUseError(Exception):
 
 @dataclass(frozen=True)
 class Spool:
-    """Where everything lies. `work` is on the inbox's file system."""
+    """Where everything lies. `work` is on the inbox's file system.
+
+    `books` is the work folder that the settings name, wherever jobs are worked: in it lies what is
+    kept longer than a job.
+    """
 
     inbox: Path
     work: Path
+    books: Path
     outbox: Path
     failed: Path
     archive: Path
@@ -95,6 +100,7 @@ def open_spool(settings: Settings) -> Spool:
     return Spool(
         inbox=folders["inbox"],
         work=_work_beside(folders["inbox"], folders["work"]),
+        books=folders["work"],
         outbox=folders["outbox"],
         failed=folders["failed"],
         archive=folders["archive"],
