@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from daemon.people.answers import Step, in_words, no, note, yes
 from daemon.people.scene import FRESH_S, Scene
+from daemon.spool.pausing import paused_since
 
 START_IT = "Start it: systemctl start retouchd, or retouchd run with these settings."
 
@@ -20,7 +21,20 @@ def work_steps(scene: Scene) -> Iterator[Step]:
         return
     if not scene.runs:
         yield no("daemon", "no retouchd works on this spool.", START_IT)
-        return
+    else:
+        yield from _running(scene)
+    if _is_paused(scene):
+        yield no("pause", "retouchd is paused and begins nothing new.", "Run: retouchd resume")
+
+
+def _is_paused(scene: Scene) -> bool:
+    try:
+        return paused_since(scene.spool.books) is not None
+    except OSError:
+        return False
+
+
+def _running(scene: Scene) -> Iterator[Step]:
     state = scene.state
     if state is None:
         yield yes("daemon", "retouchd runs; of itself it has told nothing yet.")
@@ -34,8 +48,6 @@ def work_steps(scene: Scene) -> Iterator[Step]:
         )
         return
     yield yes("daemon", f"retouchd runs (process {state.pid}) and looked {age:.0f} s ago.")
-    if state.is_paused:
-        yield no("pause", "retouchd is paused and takes nothing.", "Run: retouchd resume")
     if state.holds is not None:
         yield in_words("queue", state.holds.trouble())
     if state.stuck is not None:

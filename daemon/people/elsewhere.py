@@ -1,25 +1,27 @@
 """What became of a file that lies in the inbox no more: it is worked, it failed, or it is done.
 
-Told from the places themselves: the jobs' records, the notes in `failed/`, the logs in the outbox.
+Told from the jobs' records, the notes in `failed/` and the book; who may not read the book is told
+from the logs in the outbox.
 """
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Final
 
 from daemon.people.answers import Step, in_words, no, note, yes
-from daemon.people.at_work import work_steps
 from daemon.people.scene import Scene
 from daemon.places import Place
 from daemon.reasons import REASONS, one_line
 from daemon.spool import files
+from daemon.spool.book import Book, Ended
 from daemon.spool.notes import Note, note_of, notes_in
 from daemon.spool.record import Record, State, load
 
 RETRY: Final = "Set right what is wrong, then move it back into the inbox: retouchd retry {path}"
 _ROLES: Final = ("picture", "mask", "trimap")
 _MOST_BYTES: Final = 1 << 16
+_MOST_ENDS: Final = 5
 
 
 def was_taken(scene: Scene, path: str) -> bool:
@@ -30,8 +32,15 @@ def was_taken(scene: Scene, path: str) -> bool:
 def became_of(scene: Scene, path: str) -> Iterator[Step]:
     """All that is known of a file that lay at this path of the inbox and lies there no more."""
     yield from _jobs_of(scene, path)
-    yield from _failures_of(scene, path)
-    yield from _successes_of(scene, path)
+    ended = _ended(scene, path)
+    was_done_since = bool(ended) and ended[0].outcome == "done"
+    for step in _failures_of(scene, path):
+        yield note(step.subject, step.says) if was_done_since else step
+    if ended:
+        for each in ended:
+            yield from _end(each)
+    else:
+        yield from _successes_of(scene, path)
 
 
 def in_work(scene: Scene, path: str) -> Iterator[Step]:
@@ -79,6 +88,29 @@ def in_archive(scene: Scene, path: str) -> Iterator[Step]:
     yield from _facts_of(scene, path)
 
 
+def _ended(scene: Scene, path: str) -> list[Ended]:
+    """The last jobs in the book whose picture, mask or trimap lay there, the last one first."""
+    found = (e for e in Book(scene.spool.books).newest(path) if path in (e.picture, e.companion))
+    try:
+        return list(islice(found, _MOST_ENDS))
+    except OSError:
+        return []
+
+
+def _end(ended: Ended) -> Iterator[Step]:
+    when = _utc(ended.ended_at)
+    if ended.outcome == "failed":
+        sentence = ended.report.trouble(attempts=ended.attempts).sentence if ended.report else ""
+        yield note("before", f"it failed on {when}: {sentence} (job {ended.job})")
+        return
+    yield yes("done", f"done on {when}: {one_line(', '.join(ended.outputs))} (job {ended.job})")
+    if ended.facts is not None:
+        facts = ended.facts
+        size = f"{facts.width} x {facts.height} pixels"
+        yield note("done", f"{size}, {facts.model}, on {facts.device}, attempt {ended.attempts}")
+        yield from (note("done", one_line(said)) for said in facts.notes)
+
+
 def _jobs_of(scene: Scene, path: str) -> Iterator[Step]:
     for record in _records(scene):
         if any(original.path == path for original in record.originals):
@@ -102,7 +134,6 @@ def _job(scene: Scene, record: Record) -> Iterator[Step]:
     yield from (note("work", f"earlier: {line}") for line in map(one_line, record.story))
     if record.report is not None:
         yield in_words("failed", record.report.trouble(attempts=record.attempts))
-    yield from work_steps(scene)
 
 
 def _records(scene: Scene) -> Iterator[Record]:

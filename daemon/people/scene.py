@@ -16,8 +16,8 @@ from typing import Final
 from daemon.intake.mounts import mount_of, mounts_below
 from daemon.intake.pairing import Pair, Waiting
 from daemon.intake.scan import Entry
-from daemon.people.last_state import read_state
 from daemon.people.standpoint import User, rights_of, user_of
+from daemon.people.state import read_state
 from daemon.places import Place
 from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
@@ -30,7 +30,7 @@ from daemon.supervisor.unclaimable import Allows, Unclaimable
 
 # Whoever writes a file on writes more often than that.
 WATCHED_S: Final = 1.0
-# The daemon turns every five seconds, and tells of it at least every ten.
+# The daemon gives a sign of life every thirty seconds.
 FRESH_S: Final = 60.0
 # A clock by which every quiet period and every retry is over.
 _LATER_S: Final = 1e7
@@ -82,7 +82,11 @@ class Scene:
 
 def scene_of(settings: Settings, spool: Spool, uid: int) -> Scene:
     """See who works on a spool, as whom, and what he last told."""
-    state, runs = read_state(settings.folders()["work"]), is_worked(spool)
+    runs = is_worked(spool)
+    try:
+        state = read_state(spool.books)
+    except OSError:
+        state = None
     return Scene(settings, spool, runs, user_of(uid, state.pid if state and runs else None), state)
 
 

@@ -69,6 +69,7 @@ def _about(scene: Scene, meant: Meant) -> Iterator[Step]:
             yield from in_archive(scene, meant.path)
         case "work":
             yield from in_work(scene, meant.path)
+            yield from work_steps(scene)
         case "outside":
             yield no(
                 "path",
@@ -85,6 +86,8 @@ def _in_inbox(scene: Scene, path: str) -> Iterator[Step]:
     if not is_there and before:
         yield note("path", "it lies in the inbox no more.")
         yield from before
+        if any(step.subject == "work" for step in before):
+            yield from work_steps(scene)
         return
     yield yes("path", f"it is meant to be in the inbox, as {one_line(path) or 'all of it'}.")
     yield from work_steps(scene)

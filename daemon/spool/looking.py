@@ -19,6 +19,7 @@ def find_spool(settings: Settings) -> Spool:
     beside = Spool(
         inbox=folders["inbox"],
         work=folders["work"],
+        books=folders["work"],
         outbox=folders["outbox"],
         failed=folders["failed"],
         archive=folders["archive"],

@@ -18,9 +18,10 @@ from daemon.intake.scan import Identity, scan
 from daemon.people.retry import retry
 from daemon.people.standpoint import user_of
 from daemon.reasons import Trouble
+from daemon.settings import Settings
 from daemon.spool import jobs
 from daemon.spool.fallen import find_fallen
-from daemon.spool.layout import Spool, locked
+from daemon.spool.layout import Spool, locked, open_spool
 from daemon.spool.numbers import number_in, numbered, without_number
 from daemon.spool.putting_away import decide_to_fail
 from daemon.spool.record import Original
