@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from daemon.people.answers import Step, in_words, no, note, yes
 from daemon.people.scene import FRESH_S, Scene
@@ -51,5 +52,5 @@ def _running(scene: Scene) -> Iterator[Step]:
     if state.holds is not None:
         yield in_words("queue", state.holds.trouble())
     if state.stuck is not None:
-        trouble = state.stuck.trouble()
-        yield note("queue", f"one job is stuck: {trouble.sentence} {trouble.advice}")
+        yield note("queue", "one job is stuck, and the others go on:")
+        yield replace(in_words("queue", state.stuck.trouble()), mark="note")

@@ -175,8 +175,8 @@ def _noted(place: Place, said: Note) -> Iterator[Step]:
     yield note(
         "failed", f"it lies in failed/ ({name}), where {one_line(said.place.path)} says why:"
     )
-    again = f"Then move it back into the inbox: retouchd retry {one_line(str(place))}"
-    yield Step("no", "failed", said.sentence, f"{said.advice} {again}", _known(said.reason))
+    yield Step("no", "failed", said.sentence, said.advice, _known(said.reason))
+    yield note("failed", f"retouchd retry {one_line(str(place))} moves it back into the inbox.")
     yield from (note("failed", line) for line in said.story)
 
 

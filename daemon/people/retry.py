@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from daemon.people.standpoint import User, become, user_of
+from daemon.people.standpoint import User, seen_as, user_of
 from daemon.people.telling import console_of
 from daemon.reasons import one_line, world_trouble
 from daemon.settings import Settings
@@ -35,13 +35,11 @@ def retry_all(settings: Settings, asked: Sequence[str], reason: str | None) -> i
     spool = find_spool(settings)
     uid = worker_of(settings)
     user = user_of(os.geteuid() if uid is None else uid)
-    become(user)
-    console = console_of()
-    is_well = True
-    for outcome in retry(spool, asked, reason, user):
-        console.print(outcome.says)
-        is_well = is_well and outcome.is_back
-    return 0 if is_well else 1
+    with seen_as(user):
+        outcomes = list(retry(spool, asked, reason, user))
+    for outcome in outcomes:
+        console_of().print(outcome.says)
+    return 0 if all(outcome.is_back for outcome in outcomes) else 1
 
 
 def retry(spool: Spool, asked: Sequence[str], reason: str | None, user: User) -> Iterator[Outcome]:

@@ -6,6 +6,8 @@ length of the command; anybody else goes by the permission bits, as nobody can t
 
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -50,16 +52,26 @@ def user_of(uid: int, pid: int | None = None) -> User:
     return User(uid, tuple(groups), reads_all=uid == 0)
 
 
-def become(user: User) -> None:
-    """Be this user from now on, for good, where we are root; anybody else stays who he is.
+@contextmanager
+def seen_as(user: User) -> Iterator[None]:
+    """Be this user in here, where we are root; anybody else stays who he is.
 
     Who reads all by a right of the service's own is not to be had by changing the user, and root
     reads what he reads.
     """
-    if os.geteuid() == 0 and user.uid != 0 and not user.reads_all:
-        os.setgroups(user.gids)
-        os.setresgid(user.gids[0], user.gids[0], user.gids[0])
-        os.setresuid(user.uid, user.uid, user.uid)
+    if os.geteuid() != 0 or user.uid == 0 or user.reads_all:
+        yield
+        return
+    groups, gid = os.getgroups(), os.getegid()
+    os.setgroups(user.gids)
+    os.setegid(user.gids[0])
+    os.seteuid(user.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)
 
 
 def rights_of(user: User) -> Allows:

@@ -30,7 +30,10 @@ def print_answer(answer: Answer) -> None:
     console.print(Text(answer.meant, style="bold"))
     for step in answer.steps:
         console.print(_line(step, plain=not _speaks_unicode()))
-    console.print(Text(f"  {_summary(answer)}", style="bold"))
+        if step.does:
+            console.print(Text(f"{'':<{4 + _SUBJECT_WIDTH}} What to do: {step.does}"))
+    if answer.in_the_way is None:
+        console.print(Text("  Nothing to do."))
 
 
 def print_as_json(answer: Answer) -> None:
@@ -55,13 +58,6 @@ def _line(step: Step, *, plain: bool) -> Text:
     line.append(f" {step.subject:<{_SUBJECT_WIDTH}}", style="dim")
     line.append(step.says)
     return line
-
-
-def _summary(answer: Answer) -> str:
-    step = answer.in_the_way
-    if step is None:
-        return "Nothing to do."
-    return f"What to do: {step.does}"
 
 
 def _speaks_unicode() -> bool:

@@ -13,7 +13,7 @@ from daemon.people.elsewhere import became_of, in_archive, in_failed, in_outbox,
 from daemon.people.in_inbox import inbox_steps
 from daemon.people.meant import Meant, find_meant
 from daemon.people.scene import Scene, scene_of
-from daemon.people.standpoint import become
+from daemon.people.standpoint import seen_as
 from daemon.people.telling import print_answer, print_as_json
 from daemon.places import Place
 from daemon.reasons import Trouble, one_line, world_trouble
@@ -32,10 +32,10 @@ def answer_all(settings: Settings, asked: Sequence[str], *, as_json: bool) -> in
     spool = find_spool(settings)
     uid = worker_of(settings)
     scene = scene_of(settings, spool, os.geteuid() if uid is None else uid)
-    become(scene.user)
     status = 0
     for path in asked:
-        answer = why(scene, path)
+        with seen_as(scene.user):
+            answer = why(scene, path)
         (print_as_json if as_json else print_answer)(answer)
         status = max(status, int(answer.needs_somebody))
     return status
