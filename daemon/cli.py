@@ -1,7 +1,7 @@
-"""The command `retouchd`: run, once, check, why, retry.
+"""The command `retouchd`: run, once, check; status, history, pause, resume; why, retry.
 
 Exit status: 0 all is well; 1 something failed; 2 the command line, a setting or a model is wrong,
-and starting again won't help.
+and starting again won't help. docs/commands.md says what that means for each command.
 """
 
 import argparse
@@ -11,21 +11,30 @@ import sys
 import typing
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from daemon import __version__
 from daemon.artifact import ArtifactError
 from daemon.events import configure, let_go
 from daemon.people.audience import Audience
 from daemon.people.check import check, model_manifest
+from daemon.people.history import MOST_LISTED, show_history
+from daemon.people.pausing import say_pause, say_resume, why_not_once
 from daemon.people.progress import print_summary, progress_bar
-from daemon.people.retry import retry_all
-from daemon.people.why import answer_all
-from daemon.reasons import REASONS, world_trouble
+from daemon.people.reach import OutOfReachError
+from daemon.people.rebuilding import say_rebuilt
+from daemon.people.retry import retry
+from daemon.people.status import show_status
+from daemon.people.why import answer_why
+from daemon.reasons import REASONS, one_line, world_trouble
 from daemon.settings import Settings, SettingsError, load_settings, shown_default
 from daemon.spool.layout import SpoolInUseError, locked, open_spool
 from daemon.supervisor.loop import Supervisor
 
 DONE, FAILED, WRONG = 0, 1, 2
+
+# What commands are asked beside the settings.
+_ASKED = {"as_json", "watch", "path", "failures", "limit", "rebuild", "paths", "reason"}
 
 # A supervisor that was killed leaves a worker that ends on its own, but not at once.
 _WAIT_FOR_LOCK_S = 10.0
@@ -36,23 +45,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     options = vars(_parser().parse_args(arguments))
     command, file = options.pop("command"), options.pop("settings")
-    asked = {name: options.pop(name) for name in ("paths", "json", "reason") if name in options}
+    asked = {name: options.pop(name) for name in _ASKED & options.keys()}
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names need not suit the terminal
     try:
         settings = load_settings(options, file)
         configure(settings.log_format, settings.log_level)
-        if command == "check":
-            return _check(settings)
-        if command == "why":
-            return answer_all(settings, asked["paths"], as_json=asked["json"])
-        if command == "retry":
-            return retry_all(settings, asked["paths"], asked["reason"])
-        return _work(settings, once=command == "once")
+        if command in ("run", "once"):
+            return _work(settings, once=command == "once")
+        return _check(settings) if command == "check" else _tell(command, settings, asked)
     except (SettingsError, ArtifactError) as error:
         print(f"retouchd: {error}", file=sys.stderr)
         return WRONG
-    except SpoolInUseError as error:
+    except (SpoolInUseError, OutOfReachError) as error:
         print(f"retouchd: {error}", file=sys.stderr)
         return FAILED
     finally:
@@ -86,6 +91,9 @@ def _work(settings: Settings, *, once: bool) -> int:
         trouble = world_trouble(error)
         print(f"retouchd: {trouble.sentence} {trouble.advice}", file=sys.stderr)
         return FAILED
+    if once and (why := why_not_once(settings)):
+        print(f"retouchd: {why}", file=sys.stderr)
+        return FAILED
     with locked(spool, _WAIT_FOR_LOCK_S) as lock:
         if not once:
             Supervisor(settings, spool, lock, on_change=Audience(settings)).run()
@@ -94,6 +102,9 @@ def _work(settings: Settings, *, once: bool) -> int:
             told = Audience(settings, feed)
             summary = Supervisor(settings, spool, lock, until_idle=True, on_change=told).run()
     print_summary(summary)
+    if why := why_not_once(settings):
+        print(f"retouchd: {why}", file=sys.stderr)
+        return FAILED
     left = any(_should_have_been_done(w.report.trouble().reason.key) for w in summary.waiting)
     return FAILED if summary.failures or summary.held or summary.was_stopped or left else DONE
 
@@ -104,6 +115,38 @@ def _should_have_been_done(reason: str) -> bool:
         *("no_model", "incomplete", "unreadable", "empty", "cannot_be_held"),
         *("permission", "other_filesystem", "io_error"),
     }
+
+
+def _tell(command: str, settings: Settings, asked: dict[str, Any]) -> int:
+    """The commands that people give beside a running daemon."""
+    try:
+        if command == "status":
+            return DONE if show_status(settings, **asked) else FAILED
+        if command == "history":
+            return _tell_history(settings, **asked)
+        if command in ("why", "retry"):
+            is_well = (
+                answer_why(settings, **asked) if command == "why" else retry(settings, **asked)
+            )
+            return DONE if is_well else FAILED
+        print(f"retouchd: {say_pause(settings) if command == 'pause' else say_resume(settings)}")
+    except BrokenPipeError:  # whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as error:
+        trouble = world_trouble(error)
+        print(f"retouchd: {trouble.sentence}", file=sys.stderr)
+        return FAILED
+    return DONE
+
+
+def _tell_history(settings: Settings, *, rebuild: bool, path: str | None, **asked: Any) -> int:
+    if rebuild:
+        print(f"retouchd: {say_rebuilt(settings)}")
+        return DONE
+    if show_history(settings, path, **asked):
+        return DONE
+    print(f"retouchd: the book tells nothing of {one_line(str(path))}", file=sys.stderr)
+    return FAILED
 
 
 def _check(settings: Settings) -> int:
@@ -127,42 +170,58 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "watch the inbox and work, until stopped"),
         ("once", "work off what is there, then end; 0 only if every complete pair succeeded"),
         ("check", "try settings, folders, models and device, and say what to do"),
+        ("status", "say what is done, what waits and why; 0 only if nobody need do anything"),
+        ("history", "say what became of pictures, when, and with which model"),
+        ("pause", "finish what is in hand and begin nothing else, until resume"),
+        ("resume", "end a pause"),
+        ("why", "say why files are not picked up, or what became of them"),
+        ("retry", "move what failed back into the inbox, all of it or what is named"),
     ):
         # No abbreviations: the next setting of a like name would break a service file.
         command = commands.add_parser(
             name, help=what, description=what.capitalize() + ".", allow_abbrev=False
         )
         _add_settings(command)
-    _add_settings(_add_why(commands))
-    _add_settings(_add_retry(commands))
+        if name == "history":
+            _add_history(command)
+        if name == "why":
+            where = "a file, as from here or as from the inbox"
+            command.add_argument("paths", nargs="+", metavar="PATH", help=where)
+            _add_switch(command, "--json", "as_json", "print a JSON object for each, in a line")
+        if name == "retry":
+            where = "a file or a folder in failed, or what it was in the inbox"
+            command.add_argument("paths", nargs="*", metavar="PATH", help=where)
+            what = "only what failed for this reason"
+            command.add_argument("--reason", choices=REASONS, metavar="KEY", help=what)
+        if name == "status":
+            _add_switch(command, "--json", "as_json", "print one JSON object")
+            _add_switch(command, "--watch", "watch", "say it again every two seconds")
     return parser
 
 
-_Commands: typing.TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
-def _add_why(commands: _Commands) -> argparse.ArgumentParser:
-    what = "say why files are not picked up, or what became of them"
-    parser = commands.add_parser(
-        "why", help=what, description=what.capitalize() + ".", allow_abbrev=False
-    )
-    where = "a file, as from here or as from the inbox"
-    parser.add_argument("paths", nargs="+", metavar="PATH", help=where)
-    parser.add_argument("--json", action="store_true", help="a JSON object for each, in a line")
-    return parser
-
-
-def _add_retry(commands: _Commands) -> argparse.ArgumentParser:
-    what = "move what lies in failed back into the inbox, all or what is named"
-    parser = commands.add_parser(
-        "retry", help=what, description=what.capitalize() + ".", allow_abbrev=False
-    )
-    where = "a file or a folder in failed, or the file that it was in the inbox"
-    parser.add_argument("paths", nargs="*", metavar="PATH", help=where)
+def _add_history(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--reason", choices=REASONS, metavar="KEY", help="only what failed for this reason"
+        "path",
+        nargs="?",
+        metavar="PATH",
+        help="a picture: its path in the inbox or in another of the spool's folders, or its name",
     )
-    return parser
+    _add_switch(parser, "--failures", "failures", "only what was given up")
+    _add_switch(parser, "--json", "as_json", "print a JSON object a line")
+    _add_switch(parser, "--rebuild", "rebuild", "enter what the folders tell of jobs it lacks")
+    what = f"at most so many, the newest [{MOST_LISTED}, without a limit for a PATH]"
+    parser.add_argument("--limit", type=_at_least_one, metavar="N", help=what)
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _add_switch(parser: argparse.ArgumentParser, flag: str, name: str, what: str) -> None:
+    parser.add_argument(flag, dest=name, action="store_true", help=what)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from daemon.places import Place
 from daemon.reasons import REASONS, one_line
 from daemon.spool import files
 from daemon.spool.book import Book, Ended
-from daemon.spool.notes import Note, note_of, notes_in
+from daemon.spool.found_notes import FoundNote, note_of, notes_in
 from daemon.spool.record import Record, State, load
 
 RETRY: Final = "Set right what is wrong, then move it back into the inbox: retouchd retry {path}"
@@ -157,7 +157,7 @@ def _failures_of(scene: Scene, path: str) -> Iterator[Step]:
     if place.is_there() and not place.is_folder():
         yield from _failure(place)
     for said in notes_in(place.parent):
-        if said.files and said.files[0] != one_line(path) and said.says_of(place.name) is not None:
+        if said.files and said.files[0] != one_line(path) and said.is_on(place.name):
             yield from _noted(place.beside(said.files[0].rpartition("/")[2]), said)
 
 
@@ -170,7 +170,7 @@ def _failure(place: Place) -> Iterator[Step]:
         yield from _noted(place, said)
 
 
-def _noted(place: Place, said: Note) -> Iterator[Step]:
+def _noted(place: Place, said: FoundNote) -> Iterator[Step]:
     name = one_line(place.path)
     yield note(
         "failed", f"it lies in failed/ ({name}), where {one_line(said.place.path)} says why:"

@@ -27,22 +27,23 @@ class Outcome:
     says: str
 
 
-def retry_all(settings: Settings, asked: Sequence[str], reason: str | None) -> int:
-    """Print a line for each pair. The exit status: 0 if all that was asked for is back, else 1.
+def retry(settings: Settings, paths: Sequence[str], reason: str | None) -> bool:
+    """Print a line for each pair. False where not all that was asked for is back.
 
-    Root becomes the user that runs the daemon, so that what is made on the way is his.
+    Root does it as the user that runs the daemon, so that what is made on the way is his.
     """
-    spool = find_spool(settings)
-    uid = worker_of(settings)
+    spool, uid = find_spool(settings), worker_of(settings)
     user = user_of(os.geteuid() if uid is None else uid)
     with seen_as(user):
-        outcomes = list(retry(spool, asked, reason, user))
+        outcomes = list(outcomes_of(spool, paths, reason, user))
     for outcome in outcomes:
         console_of().print(outcome.says)
-    return 0 if all(outcome.is_back for outcome in outcomes) else 1
+    return all(outcome.is_back for outcome in outcomes)
 
 
-def retry(spool: Spool, asked: Sequence[str], reason: str | None, user: User) -> Iterator[Outcome]:
+def outcomes_of(
+    spool: Spool, asked: Sequence[str], reason: str | None, user: User
+) -> Iterator[Outcome]:
     """Move back what is asked for, or all of it, or all that failed for a reason."""
     try:
         lying = find_fallen(spool)

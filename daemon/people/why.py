@@ -21,28 +21,26 @@ from daemon.settings import Settings
 from daemon.spool.looking import find_spool, worker_of
 
 
-def answer_all(settings: Settings, asked: Sequence[str], *, as_json: bool) -> int:
-    """Print an answer for each path. The exit status: 1 where a person must do something, else 0.
+def answer_why(settings: Settings, paths: Sequence[str], *, as_json: bool) -> bool:
+    """Print an answer for each path. False where a person must do something.
 
-    Root becomes the user that runs the daemon, for what he may not read is what waits.
+    Root looks as the user that runs the daemon, for what he may not read is what waits.
     """
     # The inbox is looked at by what else logs what it finds.
     configure(settings.log_format, "critical")
-    asked = [os.path.abspath(path) if path.startswith("./") else path for path in asked]  # noqa: PTH100
-    spool = find_spool(settings)
-    uid = worker_of(settings)
+    spool, uid = find_spool(settings), worker_of(settings)
     scene = scene_of(settings, spool, os.geteuid() if uid is None else uid)
-    status = 0
-    for path in asked:
+    is_well = True
+    for path in paths:
         with seen_as(scene.user):
             answer = why(scene, path)
         (print_as_json if as_json else print_answer)(answer)
-        status = max(status, int(answer.needs_somebody))
-    return status
+        is_well = is_well and not answer.needs_somebody
+    return is_well
 
 
 def why(scene: Scene, asked: str) -> Answer:
-    """Answer for a path, as a person wrote it. Raises `OSError` for none of its own troubles."""
+    """Answer for a path, as a person wrote it."""
     meant = find_meant(scene, asked)
     name = str(meant.place(scene))
     return Answer(one_line(asked), one_line(name), tuple(_steps(scene, meant)))

@@ -16,8 +16,8 @@ from daemon.intake.pairing import pair_up
 from daemon.intake.scan import Entry, Survey
 from daemon.places import Place
 from daemon.reasons import one_line
+from daemon.spool.found_notes import NOTE_SUFFIX, FoundNote, find_note
 from daemon.spool.layout import Spool
-from daemon.spool.notes import NOTE_SUFFIX, Note, read_note
 from daemon.spool.numbers import number_in, numbered, without_number
 from daemon.spool.record import State, load
 
@@ -35,7 +35,7 @@ class Fallen:
 
     files: tuple[str, ...]
     homes: tuple[str, ...]
-    note: Note | None = None
+    note: FoundNote | None = None
     is_numbered: bool = False
 
     @property
@@ -99,15 +99,15 @@ def _on_their_way(spool: Spool) -> Iterator[str]:
             yield from (numbered(original, record.number) for original in record.originals)
 
 
-def _notes(spool: Spool, survey: Survey) -> Iterator[Note]:
+def _notes(spool: Spool, survey: Survey) -> Iterator[FoundNote]:
     for path, folder in survey.folders.items():
         for name in sorted(name for name in folder.others if name.endswith(NOTE_SUFFIX)):
-            note = read_note(Place(spool.failed, path) / name)
+            note = find_note(Place(spool.failed, path) / name)
             if note is not None:
                 yield note
 
 
-def _noted(files: list[str], note: Note) -> Fallen:
+def _noted(files: list[str], note: FoundNote) -> Fallen:
     """With their names of before, if the note and they agree on these, else with those they have.
 
     Numbered or not, files that failed together are a pair by their names.
@@ -124,20 +124,14 @@ def _noted(files: list[str], note: Note) -> Fallen:
     return _ordered(files, [home for home in homes if home] if is_known else files, note, is_known)
 
 
-def _own_name(name: str, note: Note) -> str | None:
-    """What a picture was called, whose name in `failed` may have a number, by the note's title."""
-    if note.says_of(name) is not None:
+def _own_name(name: str, note: FoundNote) -> str | None:
+    """What a picture was called, whose name in `failed` may have a number, by its note."""
+    if note.is_on(name):
         return name
     stem, tail = split_suffix(name)
-    base = split_suffix(stem)[0]
-    # Of a name that was cut for its number the title has the rest.
-    ends = (at.end() for at in re.finditer(re.escape(f"{tail}: "), note.title))
-    long = (note.title[: end - len(": ")] for end in ends)
-    return next((each for each in (base + tail, *long) if _came_from(name, each, note)), None)
-
-
-def _came_from(name: str, original: str, note: Note) -> bool:
-    return note.says_of(original) is not None and number_in(name, original) is not None
+    # Of a name that was cut for its number the note has the rest.
+    candidates = (split_suffix(stem)[0] + tail, note.name)
+    return next((each for each in candidates if note.is_on(each) and number_in(name, each)), None)
 
 
 def _home(path: str, base: str, number: int) -> str | None:
@@ -152,7 +146,7 @@ def _unnoted(files: list[str]) -> Fallen:
     return _ordered(files, files, None, not is_numbered)
 
 
-def _ordered(files: list[str], homes: list[str], note: Note | None, is_known: bool) -> Fallen:
+def _ordered(files: list[str], homes: list[str], note: FoundNote | None, is_known: bool) -> Fallen:
     """The picture, which comes first in notes and pairs, is to go after what goes with it."""
     both = list(zip(files, homes, strict=True))
     others = [each for each in both if not _is_marker(each[0])]

@@ -1,12 +1,10 @@
 """The spool as it lies there, for who only looks: nothing is made, tried out or changed."""
 
-import fcntl
-import os
 from pathlib import Path
 
 from daemon.settings import Settings
 from daemon.spool.files import Ownership
-from daemon.spool.layout import HIDDEN_WORK, Spool
+from daemon.spool.layout import HIDDEN_WORK, Spool, is_locked
 
 
 def find_spool(settings: Settings) -> Spool:
@@ -46,20 +44,11 @@ def is_worked(spool: Spool) -> bool | None:
     None where that may not be asked: the work folder is open to the daemon's own user alone.
     """
     try:
-        with (spool.jobs / "lock").reached() as (folder, name):
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
+        return is_locked(spool.jobs)
     except PermissionError:
         return None
     except OSError:
         return False
-    try:
-        # Shared, and given back at once: two who look don't take each other for a daemon.
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def worker_of(settings: Settings) -> int | None:

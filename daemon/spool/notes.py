@@ -1,101 +1,82 @@
-"""The notes beside what lies in `failed/`, read back: of which files, and what they say.
-
-Anyone in the group may write there: what is read is told, or looked for, and trusted with no more.
-"""
+"""The note beside a pair that was given up: written for people, read where the book is lost."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from string import Formatter
 from typing import Final
 
 from daemon.places import Place
-from daemon.reasons import one_line
-from daemon.spool import files
-from daemon.spool.numbers import note_name
+from daemon.reasons import REASONS, Reason, Report, one_line
+from daemon.spool.record import Record
 
-NOTE_SUFFIX: Final = ".reason.txt"
-# A story has a line for each try, and no note is as long as that.
-_MOST_BYTES: Final = 1 << 18
-_WHAT_TO_DO: Final = "What to do: "
-_LAST_LINE: Final = re.compile(r"\(reason: (\w+), job: ([\w-]+)\)")
+_LAST: Final = re.compile(
+    r"\(reason: (?P<key>[a-z_0-9]+), job: (?P<job>\d{8}T\d{6}-[0-9a-f]{8})\)", re.ASCII
+)
+_FILES: Final = "The files, put into failed with this note:"
+_STORY: Final = "What happened:"
 
 
 @dataclass(frozen=True)
 class Note:
-    """What a note says. `files` are paths below `failed`, made safe for a line by `one_line`.
+    """What a note tells: `places` are the files, `name` the picture's, all as they are printed."""
 
-    `title` is the first line, which begins with the picture's own name. `reason` and `job` are None
-    where the note does not name them.
-    """
-
-    place: Place
-    title: str
-    advice: str
-    files: tuple[str, ...]
+    job: str
+    name: str
+    report: Report
+    places: tuple[str, ...]
     story: tuple[str, ...]
-    reason: str | None
-    job: str | None
-
-    def says_of(self, name: str) -> str | None:
-        """The sentence, where the note is on a picture of that name; None where it is not."""
-        head = f"{one_line(name)}: "
-        return self.title.removeprefix(head) if self.title.startswith(head) else None
-
-    @property
-    def sentence(self) -> str:
-        """What happened, without the name of the file, which may hold a colon itself."""
-        first = self.title.find(": ")
-        return self.title[first + 2 :] if first >= 0 else self.title
 
 
-def read_note(place: Place) -> Note | None:
-    """Read a note. None where none lies there, or none that can be read; no link is followed."""
-    try:
-        with files.reading(place) as file:
-            text = file.read(_MOST_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return None
-    lines = [one_line(line) for line in text.split("\n")]
-    advice = next((line for line in lines if line.startswith(_WHAT_TO_DO)), "")
-    last = next(filter(None, map(_LAST_LINE.fullmatch, reversed(lines))), None)
-    return Note(
-        place,
-        lines[0],
-        advice.removeprefix(_WHAT_TO_DO),
-        _listed_below(lines, "The files, put into failed"),
-        _listed_below(lines, "What happened:"),
-        last and last[1],
-        last and last[2],
+def reason_text(record: Record, report: Report, places: list[Place]) -> bytes:
+    """The text of the note: what went wrong, what to do, and where the files lie."""
+    trouble = report.trouble(attempts=record.attempts)
+    name = record.picture.path.rpartition("/")[2]
+    here = "".join(f"  {one_line(str(place.path))}\n" for place in places)
+    story = "".join(f"  {one_line(line)}\n" for line in record.story)
+    text = (
+        f"{one_line(name)}: {trouble.sentence}\n\n"
+        f"What to do: {trouble.advice}\n\n"
+        f"{_FILES}\n{here}"
+        "To have them tried again, move them back into the inbox; this note may be deleted.\n\n"
+        + (f"{_STORY}\n{story}\n" if story else "")
+        + f"(reason: {trouble.reason.key}, job: {record.job})\n"
     )
+    return text.encode("utf-8", "backslashreplace")
 
 
-def notes_in(folder: Place) -> Iterator[Note]:
-    """The notes in a folder of `failed`, by their names. What can't be listed has none."""
-    try:
-        names = sorted(name for name, _ in folder.listing() if name.endswith(NOTE_SUFFIX))
-    except OSError:
-        return
-    for name in names:
-        note = read_note(folder / name)
-        if note is not None:
-            yield note
+def read_note(text: str) -> Note | None:
+    """What a note tells; None where it is none of ours."""
+    lines = text.rstrip("\n").split("\n")
+    last = _LAST.fullmatch(lines[-1])
+    reason = REASONS.get(last["key"]) if last else None
+    if last is None or reason is None:
+        return None
+    name, facts = _first(lines[0], reason)
+    places, story = _below(lines, _FILES), _below(lines, _STORY)
+    return Note(last["job"], name, Report(reason.key, facts), places, story)
 
 
-def note_of(place: Place) -> Note | None:
-    """The note on a file that lies in `failed`: its own, or one in its folder that names it."""
-    note = read_note(place.beside(note_name(place.name)))
-    if note is not None:
-        return note
-    told = one_line(place.path)
-    return next((note for note in notes_in(place.parent) if told in note.files), None)
-
-
-def _listed_below(lines: list[str], heading: str) -> tuple[str, ...]:
-    """The indented lines below the one that begins so."""
-    at = next((n for n, line in enumerate(lines) if line.startswith(heading)), len(lines))
+def _below(lines: list[str], heading: str) -> tuple[str, ...]:
+    """The indented lines below a heading."""
+    if heading not in lines:
+        return ()
     found = []
-    for line in lines[at + 1 :]:
+    for line in lines[lines.index(heading) + 1 :]:
         if not line.startswith("  "):
             break
         found.append(line[2:])
     return tuple(found)
+
+
+def _first(line: str, reason: Reason) -> tuple[str, dict[str, str | int | float]]:
+    """The picture's name, and the facts that the reason's sentence was filled with."""
+    pattern, named = "(.*?): ", list[str]()
+    for literal, field, _, _ in Formatter().parse(reason.says):
+        pattern += re.escape(literal)
+        if field is not None:
+            pattern += f"(?P={field})" if field in named else f"(?P<{field}>.*)"
+            named.append(field)
+    found = re.fullmatch(pattern, line)
+    if found is None:  # the words of another version
+        return line.partition(": ")[0], {}
+    return found[1], {name: found[name] for name in named}

@@ -164,7 +164,8 @@ class Trial:
 
 def _is_ours(path: Path) -> bool:
     """What the daemon keeps in its own folders for its own purposes."""
-    return path.name in ("lock", "record.json") or path.name[0] == "." or "out" in path.parts
+    is_kept = path.name in ("lock", "record.json") or path.parent.name == ".book"
+    return is_kept or path.name[0] == "." or "out" in path.parts
 
 
 def matte() -> Pixels:

@@ -15,7 +15,7 @@ from test_jobs import MARKER, MASK, PICTURE, drop, drop_marked, tree
 from daemon import cli
 from daemon.intake.pairing import Pair, pair_up
 from daemon.intake.scan import Identity, scan
-from daemon.people.retry import retry
+from daemon.people.retry import outcomes_of
 from daemon.people.standpoint import user_of
 from daemon.reasons import Trouble
 from daemon.settings import Settings
@@ -53,7 +53,7 @@ def failed_pair(spool: Spool, picture: str, companion: str) -> None:
 
 
 def ask(spool: Spool, *asked: str, reason: str | None = None) -> tuple[bool, list[str]]:
-    outcomes = list(retry(spool, asked, reason, user_of(os.geteuid())))
+    outcomes = list(outcomes_of(spool, asked, reason, user_of(os.geteuid())))
     return all(outcome.is_back for outcome in outcomes), [outcome.says for outcome in outcomes]
 
 
