@@ -8,9 +8,10 @@ from typing import Any
 import poisons
 from driver import Site, hole, photo, save
 
-WAITING = ("state", "why")
-FAILED = ("log", "note", "book", "why")
-HOLDING = ("log", "state", "why")
+# The places where each kind of reason must be told; a new place of `wording` is entered here.
+WAITING = ("state", "status", "why")
+FAILED = ("log", "note", "book", "history", "why")
+HOLDING = ("log", "state", "status", "why")
 
 # What is told while it waits, and what lies in the inbox then.
 WAITS = {

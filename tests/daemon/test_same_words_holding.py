@@ -96,7 +96,7 @@ def test_a_worker_that_does_not_start(site: Site, start: Start) -> None:
     site.environment["RETOUCHD_DEVICE"] = "cuda:7"
     daemon = start(site)
     daemon.wait_for("worker_ended")
-    row = Row("worker_will_not_start", "cat.png", ("state", "why"))
+    row = Row("worker_will_not_start", "cat.png", WAITING)
     wait_for_state(daemon, row)
     check(site, daemon, row)
 

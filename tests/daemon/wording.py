@@ -5,6 +5,10 @@ reason: sentence and advice, of which one is None where the place has no room fo
 a new column: its name in `COLUMNS`, and then in the rows of the table that it belongs to.
 """
 
+import contextlib
+import io
+import json
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +16,8 @@ from typing import Any, NamedTuple
 
 from driver import Daemon, Site
 
+from daemon import cli
+from daemon.people.answers import Answer
 from daemon.people.scene import scene_of
 from daemon.people.standpoint import seen_as
 from daemon.people.state import read_state
@@ -80,6 +86,33 @@ def state(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
     return {_told(report) for report in reports if report.key == row.reason}
 
 
+def status(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
+    """`retouchd status`: what waits, what holds, and what failed lately."""
+    (said,) = _lines(site, "status", "--json")
+    now = said["state"]
+    told = [each for each in now["waiting"] if each["path"] == row.asked]
+    told += [each for each in (now["holds"], now["stuck"]) if each]
+    told += [each for each in said["failures"] if each["picture"] == row.asked]
+    return {
+        Told(e["says"], e["advice"]) for e in told if row.reason in (e.get("reason"), e.get("key"))
+    }
+
+
+def history(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
+    """`retouchd history PATH`."""
+    reports = [said["report"] for said in _lines(site, "history", row.asked, "--json")]
+    return {Told(e["says"], e["advice"]) for e in reports if e and e["key"] == row.reason}
+
+
+def _lines(site: Site, *command: str) -> list[dict[str, Any]]:
+    """What a command says as JSON, an object a line."""
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in _given(site).items()]
+    options = [option for option in options if "done-marker" not in option]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        cli.main([*command, "--spool", str(site.root), *options])
+    return [json.loads(line) for line in said.getvalue().splitlines()]
+
+
 def book(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
     """The book, of which `retouchd history` is made."""
     return {
@@ -96,18 +129,22 @@ def _told(report: Report, attempts: int = 0) -> Told:
 
 def why_says(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
     """`retouchd why`."""
-    settings = load_settings({"spool": str(site.root), **_given(site)})
-    uid = worker_of(settings)
-    assert uid is not None
-    path = str(site.failed / row.asked) if row.reason == "stray" else str(site.inbox / row.asked)
-    scene = scene_of(settings, find_spool(settings), uid)
-    with seen_as(scene.user):
-        answer = why(scene, path)
+    is_stray = row.reason == "stray"  # whose note names no reason
+    answer = answer_of(site, str((site.failed if is_stray else site.inbox) / row.asked))
     return {
         Told(step.says, step.does)
         for step in answer.steps
-        if step.reason == row.reason or (row.reason == "stray" and step.mark == "no")
+        if step.reason == row.reason or (is_stray and step.mark == "no")
     }
+
+
+def answer_of(site: Site, path: str) -> Answer:
+    """What `retouchd why` answers, with the settings of the site's daemon."""
+    settings = load_settings({"spool": str(site.root), **_given(site)})
+    uid = worker_of(settings)
+    scene = scene_of(settings, find_spool(settings), os.geteuid() if uid is None else uid)
+    with seen_as(scene.user):
+        return why(scene, path)
 
 
 def _given(site: Site) -> dict[str, str]:
@@ -124,7 +161,9 @@ COLUMNS: Mapping[str, Column] = {
     "log": log,
     "note": note,
     "state": state,
+    "status": status,
     "book": book,
+    "history": history,
     "why": why_says,
 }
 
