@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from daemon.people.answers import Step, in_words, no, note, yes
-from daemon.people.scene import FRESH_S, Scene
+from daemon.people.scene import Scene
+from daemon.people.standing import SILENT_AFTER_S
 from daemon.spool.pausing import paused_since
 
 START_IT = "Start it: systemctl start retouchd, or retouchd run with these settings."
@@ -41,14 +42,14 @@ def _running(scene: Scene) -> Iterator[Step]:
         yield yes("daemon", "retouchd runs; of itself it has told nothing yet.")
         return
     age = max(0.0, time.time() - state.at)
-    if age >= FRESH_S:
+    if age >= SILENT_AFTER_S:
         yield no(
             "daemon",
             f"retouchd runs (process {state.pid}), and has told nothing for {age:.0f} s.",
             "Look into its log; if it hangs, restart it: systemctl restart retouchd.",
         )
         return
-    yield yes("daemon", f"retouchd runs (process {state.pid}) and looked {age:.0f} s ago.")
+    yield yes("daemon", f"retouchd runs (process {state.pid}) and told of itself {age:.0f} s ago.")
     if state.holds is not None:
         yield in_words("queue", state.holds.trouble())
     if state.stuck is not None:

@@ -16,6 +16,7 @@ from typing import Final
 from daemon.intake.mounts import mount_of, mounts_below
 from daemon.intake.pairing import Pair, Waiting
 from daemon.intake.scan import Entry
+from daemon.people.standing import SILENT_AFTER_S
 from daemon.people.standpoint import User, rights_of, user_of
 from daemon.people.state import read_state
 from daemon.places import Place
@@ -30,8 +31,6 @@ from daemon.supervisor.unclaimable import Allows, Unclaimable
 
 # Whoever writes a file on writes more often than that.
 WATCHED_S: Final = 1.0
-# The daemon gives a sign of life every thirty seconds.
-FRESH_S: Final = 60.0
 # A clock by which every quiet period and every retry is over.
 _LATER_S: Final = 1e7
 # What no look tells: only who has tried to work a pair, or to claim it, knows.
@@ -76,7 +75,7 @@ class Scene:
     def live(self) -> Snapshot | None:
         """What a daemon that runs and looks says of itself now."""
         state = self.state
-        is_live = self.runs is not False and state and time.time() - state.at < FRESH_S
+        is_live = self.runs is not False and state and time.time() - state.at < SILENT_AFTER_S
         return state if is_live else None
 
 

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Final
 
 from rich.console import Console
@@ -31,7 +30,7 @@ def print_answer(answer: Answer) -> None:
     for step in answer.steps:
         console.print(_line(step, plain=not _speaks_unicode()))
         if step.does:
-            console.print(Text(f"{'':<{4 + _SUBJECT_WIDTH}} What to do: {step.does}"))
+            console.print(Text(f"{'':<{4 + _SUBJECT_WIDTH}}What to do: {step.does}"))
     if answer.in_the_way is None:
         console.print(Text("  Nothing to do."))
 
@@ -46,7 +45,16 @@ def print_as_json(answer: Answer) -> None:
         "reason": step.reason if step else None,
         "says": step.says if step else None,
         "advice": step.does if step else None,
-        "steps": [asdict(each) for each in answer.steps],
+        "steps": [
+            {
+                "mark": each.mark,
+                "subject": each.subject,
+                "says": each.says,
+                "advice": each.does or None,
+                "reason": each.reason,
+            }
+            for each in answer.steps
+        ],
     }
     sys.stdout.write(json.dumps(told) + "\n")
 
