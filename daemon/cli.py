@@ -1,4 +1,4 @@
-"""The command `retouchd`: run, once, check; status, history, pause, resume.
+"""The command `retouchd`: run, once, check; status, history, pause, resume; why, retry.
 
 Exit status: 0 all is well; 1 something failed; 2 the command line, a setting or a model is wrong,
 and starting again won't help. docs/commands.md says what that means for each command.
@@ -23,8 +23,10 @@ from daemon.people.pausing import say_pause, say_resume, why_not_once
 from daemon.people.progress import print_summary, progress_bar
 from daemon.people.reach import OutOfReachError
 from daemon.people.rebuilding import say_rebuilt
+from daemon.people.retry import retry
 from daemon.people.status import show_status
-from daemon.reasons import one_line, world_trouble
+from daemon.people.why import answer_why
+from daemon.reasons import REASONS, one_line, world_trouble
 from daemon.settings import Settings, SettingsError, load_settings, shown_default
 from daemon.spool.layout import SpoolInUseError, locked, open_spool
 from daemon.supervisor.loop import Supervisor
@@ -32,7 +34,7 @@ from daemon.supervisor.loop import Supervisor
 DONE, FAILED, WRONG = 0, 1, 2
 
 # What commands are asked beside the settings.
-_ASKED = {"as_json", "watch", "path", "failures", "limit", "rebuild"}
+_ASKED = {"as_json", "watch", "path", "failures", "limit", "rebuild", "paths", "reason"}
 
 # A supervisor that was killed leaves a worker that ends on its own, but not at once.
 _WAIT_FOR_LOCK_S = 10.0
@@ -122,6 +124,11 @@ def _tell(command: str, settings: Settings, asked: dict[str, Any]) -> int:
             return DONE if show_status(settings, **asked) else FAILED
         if command == "history":
             return _tell_history(settings, **asked)
+        if command in ("why", "retry"):
+            is_well = (
+                answer_why(settings, **asked) if command == "why" else retry(settings, **asked)
+            )
+            return DONE if is_well else FAILED
         print(f"retouchd: {say_pause(settings) if command == 'pause' else say_resume(settings)}")
     except BrokenPipeError:  # whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -167,6 +174,8 @@ def _parser() -> argparse.ArgumentParser:
         ("history", "say what became of pictures, when, and with which model"),
         ("pause", "finish what is in hand and begin nothing else, until resume"),
         ("resume", "end a pause"),
+        ("why", "say why files are not picked up, or what became of them"),
+        ("retry", "move what failed back into the inbox, all of it or what is named"),
     ):
         # No abbreviations: the next setting of a like name would break a service file.
         command = commands.add_parser(
@@ -175,6 +184,15 @@ def _parser() -> argparse.ArgumentParser:
         _add_settings(command)
         if name == "history":
             _add_history(command)
+        if name == "why":
+            where = "a file, as from here or as from the inbox"
+            command.add_argument("paths", nargs="+", metavar="PATH", help=where)
+            _add_switch(command, "--json", "as_json", "print a JSON object for each, in a line")
+        if name == "retry":
+            where = "a file or a folder in failed, or what it was in the inbox"
+            command.add_argument("paths", nargs="*", metavar="PATH", help=where)
+            what = "only what failed for this reason"
+            command.add_argument("--reason", choices=REASONS, metavar="KEY", help=what)
         if name == "status":
             _add_switch(command, "--json", "as_json", "print one JSON object")
             _add_switch(command, "--watch", "watch", "say it again every two seconds")

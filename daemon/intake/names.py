@@ -6,9 +6,10 @@ nor reported.
 
 import re
 import unicodedata
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 Kind = Literal["picture", "unreadable", "marker"]
+Junk = Literal["hidden", "backup", "temporary", "desktop"]
 
 PICTURE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
@@ -24,8 +25,9 @@ UNREADABLE_SUFFIXES: Final = frozenset(
 MARKER_SUFFIX: Final = ".done"
 
 _JUNK_FILES: Final = (
-    r"\..*|~.*|.*~|.*\.(tmp|part|partial|filepart|crdownload|download|swp|lock|!sync|!ut)"
-    r"|thumbs\.db|desktop\.ini"
+    r"(?P<hidden>\..*)|(?P<backup>~.*|.*~)"
+    r"|(?P<temporary>.*\.(?:tmp|part|partial|filepart|crdownload|download|swp|lock|!sync|!ut))"
+    r"|(?P<desktop>thumbs\.db|desktop\.ini)"
 )
 
 _JUNK_FOLDERS: Final = (
@@ -40,6 +42,12 @@ _junk_folder = re.compile(_JUNK_FOLDERS, re.DOTALL).fullmatch
 def is_junk_file(name: str) -> bool:
     """True for temporary, hidden and desktop files, whatever their case."""
     return _junk_file(name.lower()) is not None
+
+
+def kind_of_junk(name: str) -> Junk | None:
+    """Which of these a file's name is; None for one that is no junk."""
+    found = _junk_file(name.lower())
+    return cast("Junk | None", found and found.lastgroup)
 
 
 def is_junk_folder(name: str) -> bool:

@@ -115,7 +115,7 @@ def _rename_or_copy(source: Place, target: Place) -> bool:
     # Another file system is told before a name that is taken, so that has to be asked for.
     if target.is_there():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    temporary = target.beside(f".retouchd-{source.parent.parent.name}-{source.name}")
+    temporary = target.beside(_name_while_copied(source))
     _copy(source, temporary)
     try:
         rename(temporary, target)
@@ -123,6 +123,14 @@ def _rename_or_copy(source: Place, target: Place) -> bool:
         remove_file(temporary)
         raise
     return True
+
+
+def _name_while_copied(source: Place) -> str:
+    """A hidden name, the same at each try, so that none leaves more than one."""
+    name = f".retouchd-{source.parent.parent.name}-{source.name}"
+    if len(os.fsencode(name)) <= MAX_NAME_BYTES:
+        return name
+    return f".retouchd-{hashlib.sha256(os.fsencode(source.path)).hexdigest()[:16]}"
 
 
 def write_durably(place: Place, content: bytes, ownership: Ownership = PRIVATE) -> None:

@@ -2,14 +2,20 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Final
 
+from daemon.intake.names import folded, split_suffix
 from daemon.places import Place
 from daemon.spool import files
 from daemon.spool.layout import Spool
 from daemon.spool.record import Original, Record
+
+# As `numbered` writes it.
+_NUMBER: Final = re.compile(r"\.(?:[2-9]|[1-9]\d+)$", re.ASCII)
 
 
 def free_targets(spool: Spool, record: Record, suffixes: list[str]) -> dict[str, str]:
@@ -39,6 +45,40 @@ def numbered(original: Original, number: int) -> str:
     folder, name = os.path.split(original.path)
     base = name[: len(name) - len(original.tail)]
     return os.path.join(folder, fitted(base, f".{number}{original.tail}"))  # noqa: PTH118
+
+
+def number_in(name: str, original: str) -> int | None:
+    """The number that a picture got which was called `original` and now has this name.
+
+    1 where it got none; None where the one name did not come from the other.
+    """
+    if name == original:
+        return 1
+    base, tail = split_suffix(original)
+    got = _NUMBER.search(name.removesuffix(tail))
+    is_it = got and fitted(base, got[0] + tail) == name
+    return int(got[0][1:]) if got and is_it else None
+
+
+def without_number(name: str, base: str, number: int) -> str | None:
+    """What a file was called before it got a number together with its picture, whose name less its
+    suffix is `base`: `cat_mask.png` for `cat.2_mask.png`. None where no such number is in it.
+
+    What was cut off for the number is as the picture has it.
+    """
+    if number == 1:
+        return name
+    got = f".{number}"
+    cuts = [at for at in range(len(name)) if name.startswith(got, at)]
+    for at in cuts:
+        if folded(name[:at]) == folded(base):
+            return name[:at] + name[at + len(got) :]
+    for at in cuts:
+        if fitted(base, name[at:]) != base + name[at:] and folded(base).startswith(
+            folded(name[:at])
+        ):
+            return base + name[at + len(got) :]
+    return None
 
 
 def _numbers() -> Iterator[str]:

@@ -6,7 +6,7 @@ Puts the wings of `intake` together; reads the inbox and changes nothing.
 import gc
 import heapq
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,7 @@ from daemon.intake.hints import Hints
 from daemon.intake.matting import MattingFolders
 from daemon.intake.pairing import Pair, Pairing, Task, Waiting
 from daemon.intake.quiet import IncompleteBook, QuietBook
-from daemon.intake.scan import Entry
+from daemon.intake.scan import Entry, Folder
 from daemon.places import FolderId
 from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
@@ -49,6 +49,7 @@ class Inbox:
         self._incomplete = IncompleteBook(settings.incomplete_s)
         self._groups = Groups(self._matting_folders, done_marker=settings.done_marker)
         self._pairing = Pairing((), ())
+        self._folders: Mapping[str, Folder] = {}
         self._unreadable: tuple[Entry, ...] = ()
         self._notices = Notices()
         self._ready: list[tuple[float, str, Pair]] = []
@@ -69,6 +70,20 @@ class Inbox:
     def quiet_period_s(self) -> float:
         """Seconds that a file must stay unchanged, but on the mounts in the inbox."""
         return self._quiet.period_s
+
+    @property
+    def pairing(self) -> Pairing:
+        """The pairs of the last look, ready or not, and what else waits by its name alone."""
+        return self._pairing
+
+    @property
+    def folders(self) -> Mapping[str, Folder]:
+        """What the last look found, by folder."""
+        return self._folders
+
+    def quiet_period_of(self, folder: str) -> float:
+        """Seconds that a file in a folder must stay unchanged."""
+        return self._quiet.period_of(folder)
 
     @property
     def has_other_mounts(self) -> bool:
@@ -139,6 +154,7 @@ class Inbox:
 
     def _note(self, found: Look, start: float) -> float:
         """Take note of what a look found; returns the time up to which that is known."""
+        self._folders = found.folders
         folders = found.folders.values()
         self._notices.skipped(tuple(chain.from_iterable(folder.errors for folder in folders)))
         self._unreadable = tuple(chain.from_iterable(f.unreadable.values() for f in folders))

@@ -7,6 +7,7 @@ the pair's folder, which costs little; what only a claim finds out is tried agai
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,6 +24,9 @@ AGAIN_AFTER_S: Final = 300.0
 # that may not be moved, and at one that is a mount itself.
 _OF_ONE_FOLDER: Final = {errno.EACCES, errno.EPERM, errno.EXDEV, errno.EBUSY}
 
+# Whether one has these rights (as of `os.access`) at a place.
+Allows = Callable[[Place, int], bool]
+
 
 class _Known(NamedTuple):
     """A pair as it was when it was found to be unclaimable, and when it is worth another try."""
@@ -33,10 +37,14 @@ class _Known(NamedTuple):
 
 
 class Unclaimable:
-    """The book of such pairs. Times are monotonic, in seconds."""
+    """The book of such pairs. Times are monotonic, in seconds.
 
-    def __init__(self, inbox: Path) -> None:
+    `allows` says whether one has these rights at a place; who asks for another user brings his own.
+    """
+
+    def __init__(self, inbox: Path, allows: Allows | None = None) -> None:
         self._inbox = inbox
+        self._allows = allows or we_may
         self._known: dict[str, _Known] = {}
 
     def waiting(self) -> list[Waiting]:
@@ -95,9 +103,9 @@ class Unclaimable:
     def _why(self, pair: Pair) -> Waiting | None:
         for path in (pair.picture.path, pair.companion.path):
             place = Place(self._inbox, path)
-            if not _allows(place, os.R_OK) and place.is_there():
+            if not self._allows(place, os.R_OK) and place.is_there():
                 return Waiting(path, Report.of(Trouble("unreadable", path=path)))
-            if not _allows(place.parent, os.W_OK | os.X_OK) and self._is_ours():
+            if not self._allows(place.parent, os.W_OK | os.X_OK) and self._is_ours():
                 error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
                 return Waiting(path, _report(error, path))
         return None
@@ -111,14 +119,14 @@ class Unclaimable:
 
     def _is_ours(self) -> bool:
         """Whether we may write in the inbox: where not, it is everybody's trouble."""
-        return _allows(Place(self._inbox), os.W_OK | os.X_OK)
+        return self._allows(Place(self._inbox), os.W_OK | os.X_OK)
 
 
 def _report(error: OSError, path: str) -> Report:
     return Report.of(world_trouble(error, path))
 
 
-def _allows(place: Place, rights: int) -> bool:
+def we_may(place: Place, rights: int) -> bool:
     """Whether we have these rights; True where that can't be asked: the claim will tell."""
     try:
         with place.reached() as (fd, name):

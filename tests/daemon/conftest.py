@@ -1,6 +1,7 @@
 """What the daemon's tests share: tiny artifacts, spools, and the daemon itself."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,13 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(os, "scandir", counted)
     return names
+
+
+@pytest.fixture
+def reachable(inpaint_model: Path) -> Iterator[Site]:
+    """A spool to which anyone has a way; pytest's own folders are closed."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        site = Site(Path(folder) / "spool", {"RETOUCHD_INPAINT_MODEL": str(inpaint_model)})
+        open_spool(Settings(spool=site.root))
+        yield site

@@ -1,0 +1,216 @@
+"""Why a file in the inbox is not picked up: each gate on its way, in the daemon's order.
+
+What is said at a gate are the words of the list of reasons; how the file got there is told by the
+very code that the daemon uses.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from typing import Final
+
+from daemon.intake.matting import MattingFolders
+from daemon.intake.names import Junk, is_junk_folder, kind_of, kind_of_junk, split_suffix
+from daemon.intake.pairing import Pair
+from daemon.people.answers import Step, in_words, no, note, until_a_cross, yes
+from daemon.people.near import near_misses
+from daemon.people.scene import Scene, Verdict
+from daemon.places import Place
+from daemon.reasons import one_line, world_trouble
+
+_JUNK: Final[dict[Junk, str]] = {
+    "hidden": "begins with a dot: such files are hidden, and passed over",
+    "backup": "begins or ends with ~ as backup copies do, and is passed over",
+    "temporary": "ends as the names of unfinished uploads do, and is passed over",
+    "desktop": "is one that desktops keep for themselves, and is passed over",
+}
+_NO_FILE: Final = {
+    stat.S_ISLNK: ("a link, and no link is followed", "Put the file itself there."),
+    stat.S_ISFIFO: ("a pipe", "Put a file there."),
+    stat.S_ISSOCK: ("a socket", "Put a file there."),
+    stat.S_ISCHR: ("a device", "Put a file there."),
+    stat.S_ISBLK: ("a device", "Put a file there."),
+}
+# The gates that a pair goes through, each with the reasons that it stops for, and what is said of
+# what it lets through.
+_GATES: Final = (
+    ("companion", {"companion_missing", "picture_missing", "ambiguous"}),
+    ("marker", {"marker_missing", "marker_alone"}),
+    ("model", {"no_model"}),
+    ("size", {"empty"}),
+    ("quiet", {"not_quiet"}),
+    ("whole", {"incomplete", "io_error"}),
+    ("rights", {"unreadable", "permission"}),
+    ("claim", {"cannot_be_held", "other_filesystem"}),
+)
+
+
+def inbox_steps(scene: Scene, path: str) -> Iterator[Step]:
+    """All that lies between a file in the inbox and its result, up to what is in its way."""
+    yield from until_a_cross(_steps(scene, path))
+
+
+def _steps(scene: Scene, path: str) -> Iterator[Step]:
+    yield from _folders(scene, path)
+    place = Place(scene.spool.inbox, path)
+    about = place.about()
+    if about is not None and stat.S_ISDIR(about.st_mode):
+        yield from _folder(scene, path)
+        return
+    yield from _file(about)
+    yield from _name(scene, place.name)
+    try:
+        verdict = scene.inbox.verdict(path)
+    except OSError as error:
+        yield in_words("inbox", world_trouble(error, scene.spool.inbox))
+        return
+    yield from _kind(scene, path, verdict)
+    yield from _rules(scene, path, verdict)
+    yield from _gates(scene, path, verdict)
+    if verdict.waits is None and verdict.pair is None:
+        yield no(
+            "scan",
+            "the last look at the inbox did not see it: it came or went just now.",
+            "Ask again.",
+        )
+    elif verdict.pair is not None:
+        yield _turn(scene, verdict.pair)
+
+
+def _folders(scene: Scene, path: str) -> Iterator[Step]:
+    """The folders on the way, each one opened in the one before it, as the scan does."""
+    parts = path.split("/")[:-1]
+    for at, name in enumerate(parts):
+        here = "/".join(parts[: at + 1])
+        place, told = Place(scene.spool.inbox, here), one_line(here)
+        about = place.about()
+        if about is not None and stat.S_ISLNK(about.st_mode):
+            says = f"the folder {told} is a link, and no link is followed."
+            yield no("folder", says, "Put the files into a folder of the inbox itself.")
+        elif is_junk_folder(name):
+            says = f"the folder {told} is one that NAS boxes and desktops keep for themselves"
+            does = "Move the file into a folder with another name."
+            yield no("folder", f"{says}, or hidden: it is passed over.", does)
+        elif error := _error_of(scene, here):
+            if "deep" in (error.strerror or ""):
+                yield no("folder", f"{told}: {error.strerror}.", "Move it up.")
+            else:
+                yield in_words("folder", world_trouble(error, place))
+    if parts:
+        yield yes("folder", f"the folder {one_line('/'.join(parts))} is looked into.")
+
+
+def _error_of(scene: Scene, folder: str) -> OSError | None:
+    try:
+        return scene.inbox.errors.get(str(Place(scene.spool.inbox, folder)))
+    except OSError:
+        return None
+
+
+def _folder(scene: Scene, path: str) -> Iterator[Step]:
+    """Of a folder: how much in it waits, and the first few of that."""
+    if path and is_junk_folder(path.rpartition("/")[2]):
+        yield from _folders(scene, f"{path}/")
+        return
+    error = _error_of(scene, path)
+    if error is not None:
+        yield in_words("folder", world_trouble(error, Place(scene.spool.inbox, path)))
+        return
+    yield note("file", "it is a folder of the inbox. Ask for a file in it to know more.")
+
+
+def _file(about: os.stat_result | None) -> Iterator[Step]:
+    if about is None:
+        yield no("file", "no such file lies there.", "Look how it is spelt, or drop it anew.")
+        return
+    for is_it, (says, does) in _NO_FILE.items():
+        if is_it(about.st_mode):
+            yield no("file", f"it is {says}.", does)
+            return
+    yield yes("file", f"it is there, a file of {about.st_size} bytes.")
+
+
+def _name(scene: Scene, name: str) -> Iterator[Step]:
+    junk = kind_of_junk(name)
+    if junk is not None:
+        does = "Rename it, if it is whole and meant to be worked."
+        if junk == "temporary":
+            does = "Nothing to do while it is uploaded; if the upload broke off, copy it again."
+        yield no("name", f"its name {_JUNK[junk]}.", does)
+        return
+    if kind_of(name, with_markers=scene.settings.done_marker) is not None:
+        yield yes("name", "its name is one of a picture or of what goes with one.")
+        return
+    if kind_of(name, with_markers=True) == "marker":
+        does = "Nothing: pairs are taken without it. If they are to wait for it, set done_marker."
+        yield no("name", "it is a marker, and no marker is asked for here.", does)
+        return
+    suffix = one_line(split_suffix(name)[1]) or "none"
+    yield no(
+        "name",
+        f"its suffix ({suffix}) is none of a picture's, so it is passed over.",
+        "If it is a picture, save it as PNG, TIFF, JPEG, WebP or BMP, with that suffix.",
+    )
+
+
+def _kind(scene: Scene, path: str, verdict: Verdict) -> Iterator[Step]:
+    if verdict.waits and verdict.waits.report.key == "unreadable_kind":
+        yield in_words("kind", verdict.waits.report.trouble())
+    elif kind_of(path.rpartition("/")[2], with_markers=scene.settings.done_marker) == "picture":
+        yield yes("kind", "pictures of its kind are read here.")
+
+
+def _rules(scene: Scene, path: str, verdict: Verdict) -> Iterator[Step]:
+    """What the settings say of the folder."""
+    folders = MattingFolders(scene.settings.matting_folders)
+    if folders.hold(path):
+        yield note("rules", "it lies in a matting folder: here a mask means cut out.")
+    if scene.settings.done_marker:
+        yield note("rules", "pairs are taken only with a marker (done_marker).")
+    if verdict.pair is not None:
+        task = "retouched" if verdict.pair.task == "inpaint" else "cut out"
+        yield note("rules", f"it is to be {task}, as it goes with a {verdict.pair.role}.")
+
+
+def _gates(scene: Scene, path: str, verdict: Verdict) -> Iterator[Step]:
+    waits = verdict.waits
+    key = waits.report.key if waits else None
+    for gate, reasons in _GATES:
+        if waits is not None and key in reasons:
+            if waits.path != path:
+                yield note(gate, f"it is about {one_line(waits.path)}, the other one of the pair:")
+            if verdict.is_told and scene.state is not None:
+                yield note(gate, "so the daemon found when it tried:")
+            yield from near_misses(scene, path, waits.report.key)
+            yield in_words(gate, waits.report.trouble(), is_patient=key == "not_quiet")
+            return
+        if verdict.pair is not None:
+            yield from _passed(scene, gate, verdict.pair)
+
+
+def _passed(scene: Scene, gate: str, pair: Pair) -> Iterator[Step]:
+    match gate:
+        case "companion":
+            names = f"{one_line(pair.picture.path)} and {one_line(pair.companion.path)}"
+            yield yes(gate, f"{names} are a pair.")
+        case "marker" if pair.marker is not None:
+            yield yes(gate, f"its marker is there: {one_line(pair.marker.path)}.")
+        case "model":
+            model = scene.settings.models().get(pair.task)
+            yield yes(gate, f"there is a model for it: {model}.")
+        case "size":
+            yield yes(gate, "both files hold something.")
+        case "quiet":
+            yield yes(gate, "both files have been unchanged for long enough.")
+        case "rights":
+            yield yes(gate, f"{scene.user.name}, who runs retouchd, may read and move both.")
+
+
+def _turn(scene: Scene, pair: Pair) -> Step:
+    live, path = scene.live, pair.picture.path
+    if live is None:
+        return yes("turn", "nothing keeps it: it is taken as soon as retouchd looks.")
+    if path in live.ready:
+        before = live.ready.index(path)
+        return yes("turn", f"it waits only for its turn: {before} before it.")
+    return yes("turn", "nothing keeps it: it is taken at one of the next looks.")

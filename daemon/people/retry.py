@@ -1,0 +1,129 @@
+"""`retouchd retry`: what lies in `failed/` goes back into the inbox, to be tried again."""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from daemon.people.standpoint import User, seen_as, user_of
+from daemon.people.telling import console_of
+from daemon.reasons import one_line, world_trouble
+from daemon.settings import Settings
+from daemon.spool.fallen import Fallen, find_fallen
+from daemon.spool.layout import Spool
+from daemon.spool.looking import find_spool, worker_of
+from daemon.spool.returning import return_to_inbox
+
+_NOT_ALLOWED: Final = {errno.EACCES, errno.EPERM}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one pair, in a line."""
+
+    is_back: bool
+    says: str
+
+
+def retry(settings: Settings, paths: Sequence[str], reason: str | None) -> bool:
+    """Print a line for each pair. False where not all that was asked for is back.
+
+    Root does it as the user that runs the daemon, so that what is made on the way is his.
+    """
+    spool, uid = find_spool(settings), worker_of(settings)
+    user = user_of(os.geteuid() if uid is None else uid)
+    with seen_as(user):
+        outcomes = list(outcomes_of(spool, paths, reason, user))
+    for outcome in outcomes:
+        console_of().print(outcome.says)
+    return all(outcome.is_back for outcome in outcomes)
+
+
+def outcomes_of(
+    spool: Spool, asked: Sequence[str], reason: str | None, user: User
+) -> Iterator[Outcome]:
+    """Move back what is asked for, or all of it, or all that failed for a reason."""
+    try:
+        lying = find_fallen(spool)
+    except OSError as error:
+        yield Outcome(False, _why_not(error, user))
+        return
+    if reason is not None:
+        lying = [each for each in lying if each.note and each.note.reason == reason]
+    chosen: dict[Fallen, None] = {}
+    for path in asked:
+        meant = [each for each in lying if _is_meant(spool, each, path)]
+        chosen.update(dict.fromkeys(meant))
+        if not meant:
+            which = f" that failed for the reason {reason}" if reason else ""
+            yield Outcome(False, f"{one_line(path)}: nothing of that name lies in failed/{which}.")
+    if not asked:
+        chosen = dict.fromkeys(lying)
+        if not chosen:
+            yield Outcome(
+                True, "Nothing lies in failed/" + (" for this reason." if reason else ".")
+            )
+    for fallen in chosen:
+        yield _returned(spool, fallen, user)
+
+
+def _is_meant(spool: Spool, fallen: Fallen, asked: str) -> bool:
+    """Whether a path, as from here, from `failed` or from the inbox, is one of its files, their
+    note, or a folder that holds them."""
+    paths = [*fallen.files, *([fallen.note.place.path] if fallen.note else [])]
+    lying = [os.path.normpath(spool.failed / path) for path in paths]
+    here = {os.path.abspath(asked), _real(asked)}  # noqa: PTH100 - no link at its end is followed
+    if not asked.startswith("/"):
+        here.add(os.path.normpath(spool.failed / asked))
+    if any(_holds(top, path) for top in here for path in lying):
+        return True
+    home = asked if asked.startswith("/") else str(spool.inbox / asked)
+    return any(_holds(os.path.normpath(home), str(spool.inbox / each)) for each in fallen.homes)
+
+
+def _holds(top: str, path: str) -> bool:
+    return path == top or path.startswith(f"{top}/")
+
+
+def _real(path: str) -> str:
+    folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100
+    return str(Path(os.path.realpath(folder), name))
+
+
+def _returned(spool: Spool, fallen: Fallen, user: User) -> Outcome:
+    names = one_line(" and ".join(sorted(fallen.homes)))
+    if not fallen.is_placed:
+        where = one_line(fallen.files[0].rpartition("/")[0])
+        return Outcome(
+            False,
+            f"left: what lies in failed/{where} has no path to go back to. Its note says what it "
+            "is: give it its name again and drop it into the inbox.",
+        )
+    try:
+        return_to_inbox(spool, fallen)
+    except FileExistsError as error:
+        there = one_line(os.path.relpath(str(error.filename), spool.inbox))
+        return Outcome(
+            False,
+            f"left: {names}: another {there} lies in the inbox now. It is never replaced: wait "
+            "until it is done, or rename one of them.",
+        )
+    except OSError as error:
+        return Outcome(False, f"left: {names}: {_why_not(error, user)}")
+    if fallen.is_numbered:
+        return Outcome(
+            True, f"back: {names} (under the names they had in failed/: no note tells others)"
+        )
+    return Outcome(True, f"back: {names}")
+
+
+def _why_not(error: OSError, user: User) -> str:
+    if error.errno in _NOT_ALLOWED:
+        return (
+            f"this user may not move {one_line(str(error.filename))}. Run it as root, or as "
+            f"{user.name}, who runs retouchd: sudo -u {user.name} retouchd retry"
+        )
+    trouble = world_trouble(error)
+    return f"{trouble.sentence} {trouble.advice}"

@@ -1,0 +1,102 @@
+"""`retouchd why PATH`: why a file is not picked up, or what became of it, step by step.
+
+Looks, and changes nothing. The first cross says what to do.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from daemon.events import configure
+from daemon.people.answers import Answer, Step, in_words, no, note, yes
+from daemon.people.at_work import work_steps
+from daemon.people.elsewhere import became_of, in_archive, in_failed, in_outbox, in_work
+from daemon.people.in_inbox import inbox_steps
+from daemon.people.meant import Meant, find_meant
+from daemon.people.scene import Scene, scene_of
+from daemon.people.standpoint import seen_as
+from daemon.people.telling import print_answer, print_as_json
+from daemon.places import Place
+from daemon.reasons import Trouble, one_line, world_trouble
+from daemon.settings import Settings
+from daemon.spool.looking import find_spool, worker_of
+
+
+def answer_why(settings: Settings, paths: Sequence[str], *, as_json: bool) -> bool:
+    """Print an answer for each path. False where a person must do something.
+
+    Root looks as the user that runs the daemon, for what he may not read is what waits.
+    """
+    # The inbox is looked at by what else logs what it finds.
+    configure(settings.log_format, "critical")
+    spool, uid = find_spool(settings), worker_of(settings)
+    scene = scene_of(settings, spool, os.geteuid() if uid is None else uid)
+    is_well = True
+    for path in paths:
+        with seen_as(scene.user):
+            answer = why(scene, path)
+        (print_as_json if as_json else print_answer)(answer)
+        is_well = is_well and not answer.needs_somebody
+    return is_well
+
+
+def why(scene: Scene, asked: str) -> Answer:
+    """Answer for a path, as a person wrote it."""
+    meant = find_meant(scene, asked)
+    name = str(meant.place(scene))
+    return Answer(one_line(asked), one_line(name), tuple(_steps(scene, meant)))
+
+
+def _steps(scene: Scene, meant: Meant) -> Iterator[Step]:
+    yield from _spool(scene)
+    if meant.others:
+        more = f" and {len(meant.others) - 1} more" if len(meant.others) > 1 else ""
+        yield note("path", f"of that name there is also {one_line(meant.others[0])}{more}.")
+    try:
+        yield from _about(scene, meant)
+    except OSError as error:
+        yield in_words("path", world_trouble(error))
+
+
+def _about(scene: Scene, meant: Meant) -> Iterator[Step]:
+    match meant.room:
+        case "failed":
+            yield from in_failed(scene, meant.path)
+        case "outbox":
+            yield from in_outbox(scene, meant.path)
+        case "archive":
+            yield from in_archive(scene, meant.path)
+        case "work":
+            yield from in_work(scene, meant.path)
+            yield from work_steps(scene)
+        case "outside":
+            yield no(
+                "path",
+                "it lies in none of the spool's folders, so retouchd knows nothing of it.",
+                f"Put it into the inbox, {one_line(str(scene.spool.inbox))}, or below.",
+            )
+        case "inbox":
+            yield from _in_inbox(scene, meant.path)
+
+
+def _in_inbox(scene: Scene, path: str) -> Iterator[Step]:
+    is_there = Place(scene.spool.inbox, path).is_there()
+    before = list(became_of(scene, path))
+    if not is_there and before:
+        yield note("path", "it lies in the inbox no more.")
+        yield from before
+        if any(step.subject == "work" for step in before):
+            yield from work_steps(scene)
+        return
+    yield yes("path", f"it is meant to be in the inbox, as {one_line(path) or 'all of it'}.")
+    yield from work_steps(scene)
+    yield from inbox_steps(scene, path)
+    # A name that comes again is told what became of the one before it; that is in nobody's way.
+    yield from (note("before", step.says) for step in before)
+
+
+def _spool(scene: Scene) -> Iterator[Step]:
+    inbox = scene.spool.inbox
+    if inbox.is_dir():
+        yield yes("spool", f"the settings are read; the inbox is {one_line(str(inbox))}.")
+    else:
+        yield in_words("spool", Trouble("folder_missing", path=inbox))

@@ -1,0 +1,64 @@
+"""Returning: what lies in `failed/` goes back into the inbox, where it came from.
+
+Each file is renamed by itself, the picture after what goes with it and a marker last, so a crash in
+between leaves each in exactly one place, and the next try goes on from there. The note goes when
+all it speaks of has gone. No link is followed, and nothing is ever replaced.
+"""
+
+import errno
+import os
+from contextlib import suppress
+
+from daemon.places import Place
+from daemon.reasons import one_line
+from daemon.spool import files
+from daemon.spool.fallen import Fallen
+from daemon.spool.layout import Spool
+
+
+def return_to_inbox(spool: Spool, fallen: Fallen) -> None:
+    """Move files that failed together back into the inbox; on return that is on the disk.
+
+    Raises `FileExistsError`, with nothing moved, where another file lies in the place of one; and
+    any other `OSError` with some of them moved, none of them lost.
+    """
+    moves = [
+        (Place(spool.failed, path), Place(spool.inbox, home))
+        for path, home in zip(fallen.files, fallen.homes, strict=True)
+    ]
+    for source, target in moves:
+        # What has its very content is what a crash left of a move to another file system.
+        if target.is_there() and not files.is_same_content(source, target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    for source, target in moves:
+        files.make_folders(target.parent, spool.ownership)
+        files.move(source, target)
+        files.sync_folder(target.parent)
+        files.sync_folder(source.parent)
+    _remove_note(spool, fallen)
+
+
+def _remove_note(spool: Spool, fallen: Fallen) -> None:
+    """Remove the note, unless it speaks of a file that is still there; it has been read by then."""
+    note = fallen.note
+    if note is None or any(_lies_in_failed(spool, line) for line in note.files):
+        return
+    with suppress(IsADirectoryError, PermissionError):  # the files are back, and that was asked for
+        files.remove_file(note.place)
+        files.sync_folder(note.place.parent)
+
+
+def _lies_in_failed(spool: Spool, line: str) -> bool:
+    """Whether a file that a note names, in words safe for a line, is there."""
+    folder = Place(spool.failed, line.rpartition("/")[0]) if _is_inside(line) else None
+    if folder is None:
+        return False
+    try:
+        names = [name for name, _ in folder.listing()]
+    except OSError:
+        return False
+    return any(one_line(name) == line.rpartition("/")[2] for name in names)
+
+
+def _is_inside(line: str) -> bool:
+    return not line.startswith("/") and ".." not in line.split("/")

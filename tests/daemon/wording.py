@@ -1,0 +1,194 @@
+"""Where a reason is told, and in which words: a column for each of these places.
+
+A column takes a site, a reason and the file that is asked for, and returns what it tells of the
+reason: sentence and advice, of which one is None where the place has no room for it. A new place is
+a new column: its name in `COLUMNS`, and then in the rows of the table that it belongs to.
+"""
+
+import contextlib
+import io
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from driver import Daemon, Site
+
+from daemon import cli
+from daemon.people.answers import Answer
+from daemon.people.scene import scene_of
+from daemon.people.standpoint import seen_as
+from daemon.people.state import read_state
+from daemon.people.why import why
+from daemon.reasons import Report
+from daemon.settings import load_settings
+from daemon.spool.book import Book
+from daemon.spool.looking import find_spool, worker_of
+
+_NOTE = re.compile(r"(?P<name>.*?): (?P<says>.*)\n\nWhat to do: (?P<advice>.*)\n")
+
+
+class Told(NamedTuple):
+    """What a place says, and what it advises."""
+
+    says: str
+    advice: str | None
+
+
+class Row(NamedTuple):
+    """A reason that was provoked: the file that was dropped, and where the reason must be told."""
+
+    reason: str
+    asked: str
+    columns: tuple[str, ...]
+
+
+Column = Callable[[Site, list[dict[str, Any]], Row], set[Told]]
+
+
+def log(_: Site, events: list[dict[str, Any]], row: Row) -> set[Told]:
+    """The daemon's log, whatever the event is called."""
+    return {
+        Told(line["says"], line.get("advice"))
+        for line in list(events)
+        if line.get("reason") == row.reason and "says" in line and _is_of(line, row)
+    }
+
+
+def _is_of(line: dict[str, Any], row: Row) -> bool:
+    named = line.get("picture") or line.get("path")
+    return named is None or named == row.asked
+
+
+def note(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
+    """The `.reason.txt` beside what lies in failed/."""
+    found = set()
+    for path in site.failed.rglob("*.reason.txt"):
+        text = path.read_text("utf-8")
+        said = _NOTE.match(text)
+        assert said, text
+        is_it = f"\n(reason: {row.reason}, " in text or (
+            row.reason == "stray" and path.is_relative_to(site.failed / "stray")
+        )
+        if is_it and said["name"] == row.asked.rpartition("/")[2]:
+            found.add(Told(said["says"], said["advice"]))
+    return found
+
+
+def state(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
+    """The state file, of which `retouchd status` is made."""
+    snapshot = read_state(site.work)
+    assert snapshot is not None
+    reports = [w.report for w in snapshot.waiting if w.path == row.asked]
+    reports += [report for report in (snapshot.holds, snapshot.stuck) if report]
+    return {_told(report) for report in reports if report.key == row.reason}
+
+
+def status(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
+    """`retouchd status`: what waits, what holds, and what failed lately."""
+    (said,) = _lines(site, "status", "--json")
+    now = said["state"]
+    told = [each for each in now["waiting"] if each["path"] == row.asked]
+    told += [each for each in (now["holds"], now["stuck"]) if each]
+    told += [each for each in said["failures"] if each["picture"] == row.asked]
+    return {
+        Told(e["says"], e["advice"]) for e in told if row.reason in (e.get("reason"), e.get("key"))
+    }
+
+
+def history(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
+    """`retouchd history PATH`."""
+    reports = [said["report"] for said in _lines(site, "history", row.asked, "--json")]
+    return {Told(e["says"], e["advice"]) for e in reports if e and e["key"] == row.reason}
+
+
+def _lines(site: Site, *command: str) -> list[dict[str, Any]]:
+    """What a command says as JSON, an object a line."""
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in _given(site).items()]
+    options = [option for option in options if "done-marker" not in option]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        cli.main([*command, "--spool", str(site.root), *options])
+    return [json.loads(line) for line in said.getvalue().splitlines()]
+
+
+def book(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
+    """The book, of which `retouchd history` is made."""
+    return {
+        _told(ended.report, ended.attempts)
+        for ended in Book(site.work).about(row.asked)
+        if ended.report and ended.report.key == row.reason
+    }
+
+
+def _told(report: Report, attempts: int = 0) -> Told:
+    trouble = report.trouble(**({"attempts": attempts} if attempts else {}))
+    return Told(trouble.sentence, trouble.advice)
+
+
+def why_says(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
+    """`retouchd why`."""
+    is_stray = row.reason == "stray"  # whose note names no reason
+    answer = answer_of(site, str((site.failed if is_stray else site.inbox) / row.asked))
+    return {
+        Told(step.says, step.does)
+        for step in answer.steps
+        if step.reason == row.reason or (is_stray and step.mark == "no")
+    }
+
+
+def answer_of(site: Site, path: str) -> Answer:
+    """What `retouchd why` answers, with the settings of the site's daemon."""
+    settings = load_settings({"spool": str(site.root), **_given(site)})
+    uid = worker_of(settings)
+    scene = scene_of(settings, find_spool(settings), os.geteuid() if uid is None else uid)
+    with seen_as(scene.user):
+        return why(scene, path)
+
+
+def _given(site: Site) -> dict[str, str]:
+    """The settings that the site's daemon gets by its environment."""
+    variables = site.variables().items()
+    return {
+        name.removeprefix("RETOUCHD_").lower(): value
+        for name, value in variables
+        if name.startswith("RETOUCHD_")
+    }
+
+
+COLUMNS: Mapping[str, Column] = {
+    "log": log,
+    "note": note,
+    "state": state,
+    "status": status,
+    "book": book,
+    "history": history,
+    "why": why_says,
+}
+
+
+def check(site: Site, daemon: Daemon | list[dict[str, Any]], row: Row) -> Told:
+    """Fails unless all columns of a row tell of the reason, and all in the same words."""
+    events = daemon.events if isinstance(daemon, Daemon) else daemon
+    told = {name: COLUMNS[name](site, events, row) for name in row.columns}
+    assert all(told.values()), f"{row.reason} is not told everywhere: {told}"
+    says = {each.says for found in told.values() for each in found}
+    advice = {each.advice for found in told.values() for each in found if each.advice}
+    assert len(says) == 1, told
+    assert len(advice) == 1, told
+    return next(iter(told[row.columns[-1]]))
+
+
+def wait_for_state(daemon: Daemon, row: Row) -> None:
+    """Let the daemon tell of it: the state file is written a moment after the look."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            check(daemon.site, daemon, row._replace(columns=("state",)))
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
