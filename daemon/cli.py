@@ -1,7 +1,7 @@
-"""The command `retouchd`: run, once, check.
+"""The command `retouchd`: run, once, check; status, history, pause, resume.
 
 Exit status: 0 all is well; 1 something failed; 2 the command line, a setting or a model is wrong,
-and starting again won't help.
+and starting again won't help. docs/commands.md says what that means for each command.
 """
 
 import argparse
@@ -11,18 +11,26 @@ import sys
 import typing
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from daemon import __version__
 from daemon.artifact import ArtifactError
 from daemon.events import configure, let_go
+from daemon.people.audience import Audience
 from daemon.people.check import check, model_manifest
+from daemon.people.pausing import say_pause, say_resume, why_not_once
 from daemon.people.progress import print_summary, progress_bar
+from daemon.people.reach import OutOfReachError
+from daemon.people.status import show_status
 from daemon.reasons import world_trouble
 from daemon.settings import Settings, SettingsError, load_settings, shown_default
 from daemon.spool.layout import SpoolInUseError, locked, open_spool
 from daemon.supervisor.loop import Supervisor
 
 DONE, FAILED, WRONG = 0, 1, 2
+
+# What commands are asked beside the settings.
+_ASKED = {"as_json", "watch"}
 
 # A supervisor that was killed leaves a worker that ends on its own, but not at once.
 _WAIT_FOR_LOCK_S = 10.0
@@ -33,18 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     options = vars(_parser().parse_args(arguments))
     command, file = options.pop("command"), options.pop("settings")
+    asked = {name: options.pop(name) for name in _ASKED & options.keys()}
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names need not suit the terminal
     try:
         settings = load_settings(options, file)
         configure(settings.log_format, settings.log_level)
-        if command == "check":
-            return _check(settings)
-        return _work(settings, once=command == "once")
+        if command in ("run", "once"):
+            return _work(settings, once=command == "once")
+        return _check(settings) if command == "check" else _tell(command, settings, asked)
     except (SettingsError, ArtifactError) as error:
         print(f"retouchd: {error}", file=sys.stderr)
         return WRONG
-    except SpoolInUseError as error:
+    except (SpoolInUseError, OutOfReachError) as error:
         print(f"retouchd: {error}", file=sys.stderr)
         return FAILED
     finally:
@@ -78,13 +87,20 @@ def _work(settings: Settings, *, once: bool) -> int:
         trouble = world_trouble(error)
         print(f"retouchd: {trouble.sentence} {trouble.advice}", file=sys.stderr)
         return FAILED
+    if once and (why := why_not_once(settings)):
+        print(f"retouchd: {why}", file=sys.stderr)
+        return FAILED
     with locked(spool, _WAIT_FOR_LOCK_S) as lock:
         if not once:
-            Supervisor(settings, spool, lock).run()
+            Supervisor(settings, spool, lock, on_change=Audience(settings)).run()
             return DONE
         with progress_bar() as feed:
-            summary = Supervisor(settings, spool, lock, until_idle=True, on_change=feed).run()
+            told = Audience(settings, feed)
+            summary = Supervisor(settings, spool, lock, until_idle=True, on_change=told).run()
     print_summary(summary)
+    if why := why_not_once(settings):
+        print(f"retouchd: {why}", file=sys.stderr)
+        return FAILED
     left = any(_should_have_been_done(w.report.trouble().reason.key) for w in summary.waiting)
     return FAILED if summary.failures or summary.held or summary.was_stopped or left else DONE
 
@@ -95,6 +111,21 @@ def _should_have_been_done(reason: str) -> bool:
         *("no_model", "incomplete", "unreadable", "empty", "cannot_be_held"),
         *("permission", "other_filesystem", "io_error"),
     }
+
+
+def _tell(command: str, settings: Settings, asked: dict[str, Any]) -> int:
+    """The commands that people give beside a running daemon."""
+    try:
+        if command == "status":
+            return DONE if show_status(settings, **asked) else FAILED
+        print(f"retouchd: {say_pause(settings) if command == 'pause' else say_resume(settings)}")
+    except BrokenPipeError:  # whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as error:
+        trouble = world_trouble(error)
+        print(f"retouchd: {trouble.sentence}", file=sys.stderr)
+        return FAILED
+    return DONE
 
 
 def _check(settings: Settings) -> int:
@@ -118,13 +149,23 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "watch the inbox and work, until stopped"),
         ("once", "work off what is there, then end; 0 only if every complete pair succeeded"),
         ("check", "try settings, folders, models and device, and say what to do"),
+        ("status", "say what is done, what waits and why; 0 only if nobody need do anything"),
+        ("pause", "finish what is in hand and begin nothing else, until resume"),
+        ("resume", "end a pause"),
     ):
         # No abbreviations: the next setting of a like name would break a service file.
         command = commands.add_parser(
             name, help=what, description=what.capitalize() + ".", allow_abbrev=False
         )
         _add_settings(command)
+        if name == "status":
+            _add_switch(command, "--json", "as_json", "print one JSON object")
+            _add_switch(command, "--watch", "watch", "say it again every two seconds")
     return parser
+
+
+def _add_switch(parser: argparse.ArgumentParser, flag: str, name: str, what: str) -> None:
+    parser.add_argument(flag, dest=name, action="store_true", help=what)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

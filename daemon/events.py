@@ -43,6 +43,8 @@ class Event(StrEnum):
     NOTE = "note"
     QUEUE_HELD = "queue_held"
     QUEUE_RESUMED = "queue_resumed"
+    PAUSED = "paused"
+    RESUMED = "resumed"
     WORKER_STARTED = "worker_started"
     WORKER_NOT_STARTED = "worker_not_started"
     WORKER_ENDED = "worker_ended"
@@ -54,6 +56,7 @@ class Event(StrEnum):
     MODEL_UNTRAINED = "model_untrained"
     PAGE_NOT_WRITTEN = "page_not_written"
     OWNER_NOT_SET = "owner_not_set"
+    NOT_TOLD = "not_told"
 
 
 LogFormat = Literal["auto", "json", "text"]

@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from daemon.reasons import one_line
-from daemon.supervisor.tally import Summary, Tally
+from daemon.supervisor.snapshot import Snapshot
+from daemon.supervisor.tally import Summary
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[Tally], None]]:
+def progress_bar() -> Iterator[Callable[[Snapshot], None]]:
     """Show a bar on standard error where that is a terminal; yields what feeds it."""
     columns = (
         TextColumn("{task.description}"),
@@ -24,7 +25,8 @@ def progress_bar() -> Iterator[Callable[[Tally], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("pairs", total=None)
 
-        def feed(tally: Tally) -> None:
+        def feed(snapshot: Snapshot) -> None:
+            tally = snapshot.tally
             finished = tally.done + tally.failed
             total = finished + tally.running + tally.ready
             progress.update(bar, completed=finished, total=total or None)

@@ -5,13 +5,37 @@ order in which they ended. A job's line is on the disk before the job is forgott
 write it twice and never loses it: of two lines of one job the last one counts. A line that a crash
 cut off is passed over. Only the daemon that holds the spool's lock writes; anyone who may may read,
 at any time.
+
+`work/.book/rebuilt.jsonl` holds what was found out later of jobs that the months lack; it is
+written as a whole, by `retouchd history --rebuild` alone.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+import heapq
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from io import BufferedReader
+from itertools import chain
+from math import isfinite
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from daemon.intake.pairing import Role, Task
-from daemon.reasons import Report
+from daemon.places import Place
+from daemon.reasons import REASONS, Report
+from daemon.spool import files
+
+FOLDER: Final = ".book"
+REBUILT: Final = "rebuilt.jsonl"
+
+_SUFFIX: Final = ".jsonl"
+_MONTH: Final = re.compile(r"\d{4}-\d\d\.jsonl", re.ASCII)
+_BLOCK_BYTES: Final = 1 << 16
+# The year 5000: later than any clock, and a date to every reader.
+_LATEST: Final = 95_617_584_000.0
 
 Outcome = Literal["done", "failed"]
 
@@ -57,3 +81,210 @@ class Ended:
     report: Report | None = None
     note: str | None = None
     story: tuple[str, ...] = field(default=())
+
+
+class Mark(NamedTuple):
+    """How far somebody has read: which month's file, and its byte."""
+
+    month: str
+    offset: int
+
+
+class Book:
+    """The book of a spool. `work` is the work folder that the settings name.
+
+    Reading it raises `OSError` where it may not be read; where there is none it is empty.
+    `passed_over` is how many lines the last reading could make nothing of.
+    """
+
+    def __init__(self, work: Path) -> None:
+        self._folder = Place(work, FOLDER)
+        self.passed_over = 0
+
+    def append(self, ended: Ended) -> None:
+        """Add a job. On return its line is on the disk; on `OSError` it may be, and then counts."""
+        files.make_folders(self._folder, files.PRIVATE)
+        month = time.strftime("%Y-%m", time.gmtime(ended.ended_at))
+        files.append_line(self._folder / f"{month}{_SUFFIX}", line_of(ended))
+
+    def newest(self, holding: str = "") -> Iterator[Ended]:
+        """All jobs, each once, the last that ended first; no more of the book is read than is used.
+
+        With `holding`, only those with that text somewhere in a name or another value.
+        """
+        self.passed_over = 0
+        needle = json.dumps(holding)[1:-1].encode("ascii")
+        own = chain.from_iterable(
+            self._backwards(name, needle) for name in reversed(self._months())
+        )
+        rebuilt = self._backwards(REBUILT, needle)
+        known: set[str] = set()
+        for ended in heapq.merge(own, rebuilt, key=lambda each: each.ended_at, reverse=True):
+            if ended.job not in known:
+                known.add(ended.job)
+                yield ended
+
+    def about(self, picture: str) -> list[Ended]:
+        """What became of a picture, by its path in the inbox; the newest first."""
+        return [ended for ended in self.newest(picture) if ended.picture == picture]
+
+    def since(self, mark: Mark | None) -> tuple[list[Ended], Mark]:
+        """What was added after a mark, the oldest first, and the mark of now; without one, nothing.
+
+        Rebuilt lines are not among it. After a crash a job may come twice.
+        """
+        months = self._months()
+        if mark is None:
+            last = months[-1] if months else ""
+            return [], Mark(last, self._size(last) if last else 0)
+        added: list[Ended] = []
+        for name in (name for name in months if name >= mark.month):
+            start = mark.offset if name == mark.month else 0
+            start = start if start <= self._size(name) else 0
+            content = self._from(name, start)
+            whole = content[: content.rfind(b"\n") + 1]
+            added += self._understood(whole.split(b"\n"))
+            mark = Mark(name, start + len(whole))
+        return added, mark
+
+    def _months(self) -> list[str]:
+        try:
+            names = [name for name, _ in self._folder.listing()]
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in names if _MONTH.fullmatch(name))
+
+    def _size(self, name: str) -> int:
+        about = (self._folder / name).about()
+        return about.st_size if about else 0
+
+    def _from(self, name: str, start: int) -> bytes:
+        with files.reading(self._folder / name) as file:
+            file.seek(start)
+            return file.read()
+
+    def _backwards(self, name: str, needle: bytes) -> Iterator[Ended]:
+        if not (self._folder / name).is_there():
+            return
+        with files.reading(self._folder / name) as file:
+            yield from self._understood(line for line in _from_end(file) if needle in line)
+
+    def _understood(self, lines: Iterable[bytes]) -> Iterator[Ended]:
+        for line in filter(None, lines):
+            try:
+                yield ended_of(line)
+            except ValueError:
+                self.passed_over += 1
+
+
+def line_of(ended: Ended) -> bytes:
+    """A job's line, with its end."""
+    # ASCII: names that are no UTF-8 travel as escaped surrogates and come back as they were.
+    return json.dumps(asdict(ended), separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def ended_of(line: bytes) -> Ended:
+    """A job from its line. Raises `ValueError` for one that a crash cut off, or is none of ours.
+
+    What a later version may have added is left out.
+    """
+    try:
+        data: dict[str, Any] = json.loads(line.decode("ascii"))
+        facts, report, note = data.get("facts"), data.get("report"), data.get("note")
+        return Ended(
+            job=_text(data["job"]),
+            outcome=_one_of(data["outcome"], Outcome),
+            ended_at=_time(data["ended_at"]),
+            claimed_at=_time(data["claimed_at"]),
+            task=_one_of(data["task"], Task),
+            role=_one_of(data["role"], Role),
+            picture=_text(data["picture"]),
+            companion=_text(data["companion"]),
+            attempts=_count(data["attempts"]),
+            outputs=_texts(data.get("outputs", [])),
+            facts=None if facts is None else facts_of(facts),
+            report=None if report is None else _report(report),
+            note=None if note is None else _text(note),
+            story=_texts(data.get("story", [])),
+        )
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no line of the book: {error!r}") from None
+
+
+def facts_of(data: Any) -> Facts:
+    """Facts from what JSON made of them. Raises `ValueError`, `TypeError` or `KeyError`."""
+    preview = data.get("preview")
+    return Facts(
+        width=_count(data["width"]),
+        height=_count(data["height"]),
+        seconds={_text(step): _number(seconds) for step, seconds in data["seconds"].items()},
+        model=_text(data["model"]),
+        model_sha256=_text(data["model_sha256"]),
+        device=_text(data["device"]),
+        notes=_texts(data.get("notes", [])),
+        preview=None if preview is None else _pair(preview),
+    )
+
+
+def _report(data: Any) -> Report:
+    if data["key"] not in REASONS:
+        raise ValueError("a reason that there is not")
+    facts = data["facts"].items()
+    return Report(data["key"], {_text(name): _plain(value) for name, value in facts})
+
+
+def _plain(value: Any) -> str | int | float:
+    return value if isinstance(value, str) else _number(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(map(_text, value))
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+        raise TypeError(f"{value!r} is no number")
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"{value!r} is no count")
+    return value
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = map(_count, value)
+    return first, second
+
+
+def _time(value: Any) -> float:
+    if not 0 <= _number(value) <= _LATEST:
+        raise ValueError(f"{value!r} is no time")
+    return _number(value)
+
+
+def _one_of(value: Any, choices: Any) -> Any:
+    if value not in get_args(choices):
+        raise ValueError(f"{value!r} is none of them")
+    return value
+
+
+def _from_end(file: BufferedReader) -> Iterator[bytes]:
+    """The lines of a file, the last one first, read no further than they are asked for."""
+    end, rest = file.seek(0, os.SEEK_END), b""
+    while end > 0:
+        start = max(0, end - _BLOCK_BYTES)
+        file.seek(start)
+        first, *lines = (file.read(end - start) + rest).split(b"\n")
+        yield from reversed(lines)
+        end, rest = start, first
+    yield rest

@@ -44,8 +44,10 @@ _HEAD_BYTES: Final = 1 << 12
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-# Where several jobs are published at once: nobody uses a new folder before it is on the disk.
+# Where several jobs are published at once: nobody uses a new folder before it is on the disk, and
+# no line is written into another.
 _making = threading.Lock()
+_appending = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,43 @@ def _is_page(place: Place, is_ours: Callable[[bytes], bool]) -> bool:
         if error.errno in (errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EACCES):
             return False
         raise
+
+
+def write_whole(place: Place, content: bytes, ownership: Ownership = PRIVATE) -> None:
+    """Write a file of our own, replacing an older one. Whoever reads it finds one of the two whole.
+
+    It is not waited for: after a power cut it may be the older one, or be gone.
+    """
+    temporary = place.beside(f".retouchd-{place.name}")
+    with _created(temporary) as file:
+        file.write(content)
+        _own(file.fileno(), temporary, ownership, ownership.file_mode)
+    _replace(temporary, place)
+
+
+def append_line(place: Place, line: bytes) -> None:
+    """Add a line to a file of our own, made where there is none; on return it is on the disk.
+
+    On `OSError` a part of it may be there, all of it too, and the next line keeps apart from that.
+    Lines of several threads wait for the disk together.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    with (
+        place.reached() as (folder, name),
+        os.fdopen(
+            os.open(name, flags, 0o600, dir_fd=folder),
+            "w+b",  # a file that is open already is not emptied by this
+        ) as file,
+    ):
+        with _appending:
+            end = file.seek(0, os.SEEK_END)
+            if end == 0:
+                sync_folder(place.parent)
+            elif os.pread(file.fileno(), 1, end - 1) != b"\n":
+                line = b"\n" + line
+            file.write(line)
+            file.flush()
+        os.fsync(file.fileno())
 
 
 def publish(

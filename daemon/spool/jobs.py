@@ -8,6 +8,8 @@ A state says where the originals belong, and whoever finds a record drives them 
     ARCHIVE  all outputs are published; the originals are archived or deleted
     FAILED   given up; the originals and a reason go to failed/
 
+A job that ends in ARCHIVE or FAILED is in the book before its record goes (spool/booking.py).
+
 Each change of state is one durable write of the record. docs/spool.md holds the whole table; the
 comments S1 to S5 repeat its lines. `settle` is the only way on from a state, after a crash as in
 quiet times, so what is tested by every job is what a restart relies on.
@@ -27,6 +29,7 @@ from daemon.intake.scan import Entry, Identity
 from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.spool import files
+from daemon.spool.book import Facts
 from daemon.spool.holding import make_rooms, require_rooms
 from daemon.spool.layout import Spool
 from daemon.spool.numbers import free_targets
@@ -151,7 +154,11 @@ def inputs_unchanged(spool: Spool, record: Record) -> bool:
 
 
 def publish_result(
-    spool: Spool, record: Record, outputs: list[tuple[str, str]], log_text: str
+    spool: Spool,
+    record: Record,
+    outputs: list[tuple[str, str]],
+    log_text: str,
+    facts: Facts | None = None,
 ) -> Record:
     """Publish a finished job and archive its originals. Returns the record as it ended.
 
@@ -160,6 +167,7 @@ def publish_result(
 
     `outputs` are names in `out/` with the suffixes they get in the outbox, the one that people
     wait for last; the log is published before them all, so who sees the result finds its log.
+    `facts` are for the book.
     """
     files.write_durably(made(spool, record, "log"), log_text.encode("utf-8", "backslashreplace"))
     wanted = [("log", ".log"), *outputs]
@@ -178,7 +186,8 @@ def publish_result(
         )
         for name, suffix in wanted
     )
-    record = save(spool, replace(record, state=State.OUTBOX, outputs=decided))  # S3
+    record = replace(record, state=State.OUTBOX, outputs=decided, facts=facts)
+    record = save(spool, record)  # S3
     while record.state is State.OUTBOX:
         record = publish(spool, record)
     settle(spool, record)

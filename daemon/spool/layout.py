@@ -33,10 +33,15 @@ class SpoolInUseError(Exception):
 
 @dataclass(frozen=True)
 class Spool:
-    """Where everything lies. `work` is on the inbox's file system."""
+    """Where everything lies. `work` is on the inbox's file system.
+
+    `books` is the work folder that the settings name, wherever jobs are worked: in it lies what is
+    kept longer than a job.
+    """
 
     inbox: Path
     work: Path
+    books: Path
     outbox: Path
     failed: Path
     archive: Path
@@ -95,6 +100,7 @@ def open_spool(settings: Settings) -> Spool:
     return Spool(
         inbox=folders["inbox"],
         work=_work_beside(folders["inbox"], folders["work"]),
+        books=folders["work"],
         outbox=folders["outbox"],
         failed=folders["failed"],
         archive=folders["archive"],
@@ -155,3 +161,23 @@ def _lock(fd: int, work: Path, deadline: float) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def is_locked(work: Place) -> bool:
+    """Whether a daemon, or a worker that outlived one, holds a work folder's lock.
+
+    Raises `OSError` where that may not be asked.
+    """
+    try:
+        with (work / "lock").reached() as (folder, name):
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared: who else asks at this moment is not in the way.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False

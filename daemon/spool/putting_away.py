@@ -1,8 +1,8 @@
 """Putting away: a job's originals to the archive, to `failed/` with a reason, or back.
 
 Each may be called again after a crash and goes on from where it was. The job is forgotten when
-nothing is left in it that is not our own. Each raises `MountAway` where an original is held on a
-mount that is not there.
+nothing is left in it that is not our own, and, unless it went back, when it is in the book. Each
+raises `MountAway` where an original is held on a mount that is not there.
 """
 
 import errno
@@ -16,6 +16,7 @@ from daemon.intake.scan import Entry, Identity
 from daemon.places import Place
 from daemon.reasons import Report, Trouble, one_line
 from daemon.spool import files
+from daemon.spool.booking import book_done, book_failed
 from daemon.spool.holding import is_held, remove_rooms, require_rooms, sync_rooms
 from daemon.spool.layout import Spool
 from daemon.spool.numbers import free_number, note_name, numbered
@@ -55,6 +56,7 @@ def archive_originals(spool: Spool, record: Record) -> None:
             files.remove_file(held(spool, record, original))
         else:
             record = _put_away(spool, spool.archive, record, original)
+    book_done(spool, record)
     _forget(spool, record)
 
 
@@ -66,13 +68,14 @@ def fail_originals(spool: Spool, record: Record) -> None:
     for original in record.originals:
         if is_held(spool, record, original):
             record = _put_away(spool, spool.failed, record, original)
-    _write_reason(spool, record, report)
+    note = _write_reason(spool, record, report)
     for at, output in enumerate(record.outputs):
         remove_hidden(spool, record, at)
         # Published before it turned out that the others have no place.
         published = Place(spool.outbox, output.target)
         if files.sha256_of(published) == output.sha256:
             files.remove_file(published)
+    book_failed(spool, record, report, note.path)
     _forget(spool, record)
 
 
@@ -197,7 +200,8 @@ def _unplaced(root: Path, record: Record) -> Place:
     raise AssertionError("the numbers do not end")
 
 
-def _write_reason(spool: Spool, record: Record, report: Report) -> None:
+def _write_reason(spool: Spool, record: Record, report: Report) -> Place:
+    """Write the note that says why; returns where it lies."""
     places = [Place(spool.failed, numbered(each, record.number)) for each in record.originals]
     if not places[0].parent.is_folder():
         places = [_unplaced(spool.failed, record) / each.held for each in record.originals]
@@ -212,6 +216,7 @@ def _write_reason(spool: Spool, record: Record, report: Report) -> None:
         note = _unplaced(spool.failed, record) / "picture.reason.txt"
         files.make_folders(note.parent, spool.ownership)
         files.write_durably(note, content, spool.ownership)
+    return note
 
 
 def _reason_text(record: Record, report: Report, places: list[Place]) -> bytes:

@@ -15,6 +15,7 @@ from daemon.intake.scan import Entry, Identity
 from daemon.places import Place
 from daemon.reasons import REASONS, Report
 from daemon.spool import files
+from daemon.spool.book import Facts, facts_of
 from daemon.spool.layout import Spool
 
 RECORD: Final = "record.json"
@@ -73,6 +74,7 @@ class Record:
     `marker` is the file by which the uploader said that both are complete, where that is asked for.
     `trimap_band_percent` is set where the trimap is to be made from a mask, and only there: what
     was decided at the claim holds when the job is run again under other settings.
+    `facts` are what the book is to say of the outputs.
     """
 
     job: str
@@ -90,6 +92,7 @@ class Record:
     told: int = 0
     trimap_band_percent: float | None = None
     marker: Original | None = None
+    facts: Facts | None = None
 
     def __post_init__(self) -> None:
         if makes_trimap(self.task, self.role) != (self.trimap_band_percent is not None):
@@ -132,6 +135,7 @@ def load(spool: Spool, job: str) -> Record:
                 "outputs": tuple(Output(**output) for output in data["outputs"]),
                 "report": Report(**data["report"]) if data["report"] else None,
                 "story": tuple(data["story"]),
+                "facts": facts_of(data["facts"]) if data.get("facts") is not None else None,
             }
         )
         _require_inside(record, job)

@@ -5,6 +5,7 @@ where the disk takes nothing more, when the job is found again.
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -23,11 +24,13 @@ log = structlog.get_logger()
 
 
 class Attempts:
-    """`running` holds the jobs that are with a worker, by their names."""
+    """`running` holds the jobs that are with a worker, by their names, and `since` when each
+    attempt began, in seconds since 1970."""
 
     def __init__(self, workplace: Workplace) -> None:
         self._workplace = workplace
         self.running: dict[str, Record] = {}
+        self.since: dict[str, float] = {}
         self._forgiven: set[str] = set()
 
     @contextmanager
@@ -49,6 +52,7 @@ class Attempts:
                 raise _trouble_of_its_own(spool, record, error) or error from None
             self._forgiven.discard(record.job)
             self.running[record.job] = record
+            self.since[record.job] = time.time()
             log.info(
                 Event.JOB_STARTED,
                 job=record.job,
@@ -60,6 +64,7 @@ class Attempts:
 
     def end(self, job: str) -> Record:
         """The record of a job that runs no more."""
+        self.since.pop(job, None)
         return self.running.pop(job)
 
     def forgive(self, job: str) -> None:
@@ -86,7 +91,7 @@ class Attempts:
 
     def take_back_running(self) -> None:
         """Jobs cut short by a polite stop are not to blame: take their attempts back."""
-        for record in self.running.values():
+        for record in [self.end(job) for job in list(self.running)]:
             try:
                 jobs.tell(self._workplace.spool, record, "cut short by a stop", uncount=True)
             except OSError as error:

@@ -20,7 +20,7 @@ from daemon.spool import jobs
 from daemon.spool.record import Record, State
 from daemon.spool.together import all_together
 from daemon.supervisor.attempts import Attempts
-from daemon.supervisor.joblog import job_log
+from daemon.supervisor.joblog import job_facts, job_log
 from daemon.supervisor.member import Death, Worker
 from daemon.supervisor.tally import Count
 from daemon.supervisor.troubles import Troubles
@@ -111,7 +111,8 @@ class Endings:
             jobs.give_back(spool, record)
             return None
         outputs = [(produced.held, produced.suffix) for produced in done.outputs]
-        return jobs.publish_result(spool, record, outputs, job_log(record, done, hello))
+        log_text, facts = job_log(record, done, hello), job_facts(record, done, hello)
+        return jobs.publish_result(spool, record, outputs, log_text, facts)
 
     def _report_success(self, record: Record, done: Done) -> None:
         self.count.add_done()

@@ -61,6 +61,7 @@ class Inbox:
         self._pace = Pace()
         self._has_fixed_interval = settings.scan_interval_s is not None
         self._noticed_at = 0.0
+        self._changes = 0
         self.next_look = 0.0
         self.is_stale = True
 
@@ -147,6 +148,7 @@ class Inbox:
         pairing = self._groups.pair_up(found.folders)
         if pairing is not self._pairing:
             self._pairing = pairing
+            self._changes += 1
             self._quiet.observe(found.folders, start)
         now = self._clock()
         if found.seen is None:
@@ -187,6 +189,30 @@ class Inbox:
     def is_settling(self) -> bool:
         """True while a complete pair is not yet quiet."""
         return bool(self._unquiet)
+
+    def ready(self, most: int) -> list[str]:
+        """The pictures of the pairs that are ready, the next first; of very many only `most`."""
+        return [path for _, path, _ in heapq.nsmallest(most, self._ready)]
+
+    def settling(self, most: int) -> list[str]:
+        """The pictures of complete pairs that are not yet quiet, the next first."""
+        unquiet = [(ready_at, pair.picture.path) for ready_at, pair in self._unquiet]
+        return [path for _, path in heapq.nsmallest(most, unquiet)]
+
+    def longest_ready_since(self) -> float | None:
+        """Since when the pair that has been ready for longest has been so."""
+        return min((since for since, _, _ in self._ready), default=None)
+
+    def signs(self) -> tuple[int, ...]:
+        """Numbers of which one is another where what is to be told of the inbox may be another."""
+        return (
+            self._changes,
+            len(self._unclaimable.waiting()),
+            len(self._ready),
+            len(self._unquiet),
+            len(self._not_ready),
+            len(self._unreadable),
+        )
 
     def remember_incomplete(self, pair: Pair, why: str) -> bool:
         """Note that a pair was cut off; False where that has lasted too long."""

@@ -6,8 +6,9 @@ from typing import Final
 
 import daemon
 from daemon.reasons import one_line
+from daemon.spool.book import Facts
 from daemon.spool.record import Record
-from daemon.worker.protocol import Done, Hello, Input
+from daemon.worker.protocol import Done, Hello, Input, Model
 
 # Longer than the longest name, "seconds, foreground:".
 _NAME_WIDTH: Final = 22
@@ -20,7 +21,7 @@ def job_log(record: Record, done: Done, hello: Hello) -> str:
         ("task", "inpaint (holes filled)" if record.task == "inpaint" else "matting (cut out)"),
         ("picture", _described(record.picture.path, done.picture)),
         (record.role, _described(record.companion.path, done.companion)),
-        ("model", _model_line(model.network, model.stage, model.width, model.precision)),
+        ("model", model_line(model)),
         ("model file", f"{Path(model.path).name}  sha256 {model.sha256}"),
         ("model licence", model.licence),
         ("device", hello.device),
@@ -32,14 +33,43 @@ def job_log(record: Record, done: Done, hello: Hello) -> str:
         ("torch", hello.torch_version),
         ("job", record.job),
     ]
+    facts += [("note", note) for note in _notes(done, model)]
+    facts += [("earlier", line) for line in record.story]
+    return "".join(f"{name + ':':<{_NAME_WIDTH}}{one_line(value)}\n" for name, value in facts)
+
+
+def job_facts(record: Record, done: Done, hello: Hello) -> Facts:
+    """What the book says of a job that was done: what its log does, for programs."""
+    model = hello.models[record.task]
+    return Facts(
+        width=done.picture.width,
+        height=done.picture.height,
+        seconds=dict(done.seconds),
+        model=model_line(model),
+        model_sha256=model.sha256,
+        device=hello.device,
+        notes=tuple(_notes(done, model)),
+        preview=done.preview,
+    )
+
+
+def model_line(model: Model) -> str:
+    """A model in one line: its network, what of it, and with which precision it runs."""
+    parts = [model.network]
+    if model.stage is not None:
+        parts.append(f"stage {model.stage}")
+    if model.width is not None:
+        parts.append(f"width {model.width}")
+    return ", ".join([*parts, model.precision])
+
+
+def _notes(done: Done, model: Model) -> list[str]:
     notes = list(done.notes)
     if model.note:
         notes.insert(0, f"the model: {model.note}")
     if not model.trained:
         notes.insert(0, "the model is UNTRAINED: its weights are random, and so is what it paints")
-    facts += [("note", note) for note in notes]
-    facts += [("earlier", line) for line in record.story]
-    return "".join(f"{name + ':':<{_NAME_WIDTH}}{one_line(value)}\n" for name, value in facts)
+    return notes
 
 
 def _described(path: str, read: Input) -> str:
@@ -47,15 +77,6 @@ def _described(path: str, read: Input) -> str:
         f"{path}  {read.width} x {read.height}  {read.mode} {read.format}  "
         f"{read.bytes} bytes  sha256 {read.sha256}"
     )
-
-
-def _model_line(network: str, stage: int | None, width: int | None, precision: str) -> str:
-    parts = [network]
-    if stage is not None:
-        parts.append(f"stage {stage}")
-    if width is not None:
-        parts.append(f"width {width}")
-    return ", ".join([*parts, precision])
 
 
 def _utc(seconds: float) -> str:

@@ -31,9 +31,13 @@ from daemon.supervisor.inbox import Inbox
 from daemon.supervisor.job_queue import JobQueue
 from daemon.supervisor.leftovers import Leftovers
 from daemon.supervisor.member import Worker
+from daemon.supervisor.observer import Observer
+from daemon.supervisor.pause import Pause
 from daemon.supervisor.reload import Reload
+from daemon.supervisor.snapshot import Snapshot
 from daemon.supervisor.systemd import READY, STOPPING, Heart, StatusLine, notify
-from daemon.supervisor.tally import Count, Summary, Tally
+from daemon.supervisor.tally import Count, Summary
+from daemon.supervisor.teller import Teller
 from daemon.supervisor.troubles import Troubles
 from daemon.supervisor.workplace import Workplace
 from daemon.worker.protocol import Done, Job
@@ -60,7 +64,7 @@ class Supervisor:
     spool: Spool
     lock: int
     until_idle: bool = False
-    on_change: Callable[[Tally], None] = lambda _tally: None
+    on_change: Callable[[Snapshot], None] = lambda _snapshot: None
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -90,6 +94,19 @@ class Supervisor:
         self._endings = Endings(
             settings, self._workplace, self._attempts, self._troubles, self._count
         )
+        self._pause = Pause(self.spool.books, clock)
+        self._observer = Observer(
+            inbox=self._inbox,
+            queue=self._queue,
+            attempts=self._attempts,
+            count=self._count,
+            crew=self._crew,
+            hold=self._hold,
+            leftovers=self._leftovers,
+            pause=self._pause,
+            clock=clock,
+        )
+        self._teller = Teller(self._observer, self.on_change, clock)
 
     def wake(self) -> None:
         """End the loop's sleep; safe from signal handlers."""
@@ -136,9 +153,11 @@ class Supervisor:
         self._crew.dismiss(grace_s=5.0)
         self._attempts.take_back_running()
         self._workplace.leave()
+        self._teller.tell_last()
 
     def _turn(self) -> None:
         now = self.clock()
+        self._pause.look(list(self._attempts.running))
         self._reload.see_to(self._crew, may_begin=self._stop_at is None)
         self._crew.tend()
         for worker in self._crew.workers:
@@ -233,6 +252,8 @@ class Supervisor:
                 self._hold.postpone()
             if self._hold.is_on or self.clock() >= self._leftovers.due:
                 self._settle()
+            if self._pause.is_on:
+                return  # what is with a worker is finished, and nothing else begun
             if not self._hold.is_on:
                 self._queue.claim_ahead(self._crew.room())
             while worker := self._crew.freest():
@@ -289,6 +310,8 @@ class Supervisor:
     def _is_over(self) -> bool:
         if self._stop_at is not None:
             return not self._attempts.running or self.clock() >= self._stop_at
+        if self.until_idle and self._pause.is_on:
+            return not self._attempts.running
         if not self.until_idle or not self._looked:
             return self.until_idle and self._has_given_up()
         if self._has_given_up():
@@ -303,28 +326,20 @@ class Supervisor:
         return True
 
     def _has_given_up(self) -> bool:
-        self._gave_up = None if self._crew.workers else self._will_not_start()
+        self._gave_up = None if self._crew.workers else self._observer.will_not_start()
         if self._gave_up is not None:
             return True
         return self._hold.times >= _ONCE_TRIES and not self._attempts.running
 
-    def _will_not_start(self) -> Trouble | None:
-        """Why there is no worker: the last one that was started has said, or died of it."""
-        why = self._crew.refusal
-        return None if why is None else Trouble("worker_will_not_start", detail=why)
-
     def _tell(self) -> None:
-        waiting = self._inbox.ready_count() + len(self._queue)
-        running = len(self._attempts.running)
-        tally = Tally(self._count.done, self._count.failed, running, waiting)
-        self.on_change(tally)
-        is_served = any(worker.hello for worker in self._crew.workers)
-        holds = self._hold.trouble or (None if is_served else self._will_not_start())
-        self._status.show(tally.in_words(holds, self._leftovers.stuck))
+        self._teller.tell()
+        stuck, is_paused = self._leftovers.stuck, self._pause.is_on
+        words = self._observer.tally().in_words(self._observer.holds(), stuck, is_paused=is_paused)
+        self._status.show(words)
 
     def _sleep_s(self) -> float:
         now = self.clock()
-        until = [now + _LONGEST_SLEEP_S, self._crew.due()]
+        until = [now + _LONGEST_SLEEP_S, self._crew.due(), self._teller.due()]
         if self.until_idle and not self._attempts.running:
             until.append(now + _ONCE_SLEEP_S)
         if self._stop_at is not None:

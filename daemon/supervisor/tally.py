@@ -21,9 +21,17 @@ class Tally:
     running: int = 0
     ready: int = 0
 
-    def in_words(self, holds: Trouble | None = None, stuck: Trouble | None = None) -> str:
+    def in_words(
+        self,
+        holds: Trouble | None = None,
+        stuck: Trouble | None = None,
+        *,
+        is_paused: bool = False,
+    ) -> str:
         """One line for a status: what keeps all work from going on, else what one job, else how it
-        goes."""
+        goes; and before it that people have asked for a pause, where they have."""
+        if is_paused:
+            return f"paused, until retouchd resume: {self.in_words(holds, stuck)}"
         if holds is not None:
             return f"holding: {holds.sentence} {holds.advice}"
         counts = f"{self.done} done, {self.failed} failed"

@@ -21,10 +21,12 @@ from daemon.intake.scan import Survey
 from daemon.reasons import Trouble
 from daemon.settings import Settings
 from daemon.spool import files, jobs
+from daemon.spool.book import Book, Facts
 from daemon.spool.holding import remove_left_rooms
 from daemon.spool.layout import HIDDEN_WORK, Spool, open_spool
 from daemon.spool.record import Record
 
+FACTS = Facts(4, 3, {"read": 0.5}, "tiny, fp32", "ab" * 32, "cpu")
 CHANGING = ("replace", "rename", "link", "unlink", "fsync", "fchmod", "mkdir", "rmdir")
 
 
@@ -116,7 +118,7 @@ def succeed(spool: Spool) -> None:
 
 def go_on(spool: Spool, record: Record) -> None:
     record = jobs.begin_attempt(spool, record)
-    jobs.publish_result(spool, record, produce(spool, record), "log")
+    jobs.publish_result(spool, record, produce(spool, record), "log", FACTS)
 
 
 def give_back(spool: Spool) -> None:
@@ -172,8 +174,26 @@ def check_at_the_end(spool: Spool, layout: Layout = PLAIN) -> None:
         assert picture[0] in ("inbox", "failed")
     if picture == ["failed"]:
         assert f"{layout.picture}.reason.txt" in tree(spool.failed)
+    check_book(spool, layout, picture[0])
     dropped = [layout.picture, layout.companion, *([layout.marker] if marker else [])]
     assert sorted(files_of_users(spool)) == sorted(dropped)
+
+
+def check_book(spool: Spool, layout: Layout, home: str) -> None:
+    """The book tells of a job that has ended, once and with all that is known, and of no other."""
+    told = [
+        (each.picture, each.outcome, set(each.outputs), each.facts, each.note)
+        for each in Book(spool.books).newest()
+    ]
+    note = f"{layout.picture}.reason.txt"
+    assert (
+        told
+        == {
+            "archive": [(layout.picture, "done", layout.results.keys(), FACTS, None)],
+            "failed": [(layout.picture, "failed", set(), None, note)],
+            "inbox": [],
+        }[home]
+    )
 
 
 def files_of_users(spool: Spool) -> list[str]:

@@ -32,6 +32,7 @@ from daemon.intake.pairing import pair_up
 from daemon.intake.scan import scan
 from daemon.settings import Settings
 from daemon.spool import jobs
+from daemon.spool.book import Book
 from daemon.spool.layout import open_spool
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -133,7 +134,8 @@ class Trial:
         assert self.site.files("outbox") == outputs[self.task]
         assert self.site.files("archive") == sorted(self.originals)
         assert self.site.files("inbox") == self.site.files("failed") == []
-        assert self.site.files("work") == ["lock"]
+        ours = self.check_book()
+        assert self.site.files("work") == sorted(ours)
         assert self.site.jobs() == []
         assert {
             str(path.relative_to(self.root)): oct(stat.S_IMODE(path.stat().st_mode))
@@ -145,13 +147,25 @@ class Trial:
             **{f"outbox/{name}": "0o664" for name in outputs[self.task]},
             **{f"archive/{name}": "0o640" for name in self.originals},
             "work": "0o700",
-            "work/lock": "0o600",
+            "work/.book": "0o700",
+            **{f"work/{name}": "0o600" for name in ours},
         }
+
+    def check_book(self) -> list[str]:
+        """The book tells of the pair once, and in full; returns what is kept in `work`."""
+        (ended,) = Book(self.site.work).newest()
+        assert (ended.outcome, ended.picture) == ("done", "day 1/cat.png")
+        assert sorted(ended.outputs) == self.site.files("outbox")
+        assert ended.facts is not None
+        assert (ended.facts.width, ended.facts.height) == photo().shape[1::-1]
+        months = [f".book/{path.name}" for path in (self.site.work / ".book").iterdir()]
+        return ["lock", ".state.json", *months]
 
 
 def _is_ours(path: Path) -> bool:
     """What the daemon keeps in its own folders for its own purposes."""
-    return path.name in ("lock", "record.json") or path.name[0] == "." or "out" in path.parts
+    is_kept = path.name in ("lock", "record.json") or path.parent.name == ".book"
+    return is_kept or path.name[0] == "." or "out" in path.parts
 
 
 def matte() -> Pixels:

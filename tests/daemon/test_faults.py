@@ -24,6 +24,7 @@ from structlog.testing import capture_logs
 from test_jobs import MASK, PICTURE, RESULT, tree
 
 from daemon.settings import Settings, load_settings
+from daemon.spool.book import Book
 from daemon.spool.layout import Spool, open_spool
 from daemon.supervisor import loop
 from daemon.supervisor.hold import LONGEST_HOLD_S
@@ -65,7 +66,8 @@ class Theatre:
         until = self.since + _LONGEST_RUN_S
         supervisor: Supervisor
 
-        def after_turn(_tally: object) -> None:
+        def turned() -> None:
+            tell()
             with self.world.paused():
                 check_at_any_time(spool)
                 assert self.clock() < until, f"it never ends: {self.lines[-20:]}"
@@ -78,9 +80,9 @@ class Theatre:
 
         with capture_logs() as self.lines, self.world.armed(at_fault):
             with self.world.paused():
-                supervisor = Supervisor(
-                    self.settings, spool, 0, on_change=after_turn, clock=self.clock
-                )
+                supervisor = Supervisor(self.settings, spool, 0, clock=self.clock)
+                tell = supervisor._tell
+                self.monkeypatch.setattr(supervisor, "_tell", turned)
             supervisor.run()
         os.close(supervisor._wake_in)
         os.close(supervisor._wake_out)
@@ -149,10 +151,22 @@ def check_at_the_end(spool: Spool, answer: str, lines: Lines) -> None:
         assert re.search(rb"^attempt: +1$", outbox["day 1/cat.log"], re.MULTILINE)
     else:
         assert outbox == {}
+    check_book(spool, home)
     assert ("day 1/cat.jpg.reason.txt" in tree(spool.failed)) == (home == "failed")
     assert {line["attempt"] for line in events(lines, "job_started")} == {1}
     assert bool(events(lines, "job_failed")) == (home == "failed")
     assert "/." not in "".join(f"/{name}" for name in [*tree(spool.failed), *tree(spool.archive)])
+
+
+def check_book(spool: Spool, home: str) -> None:
+    """The book tells of the job once, if it has ended, with what it took or why it was given up."""
+    ended = list(Book(spool.books).newest())
+    assert [(each.outcome, each.attempts) for each in ended] == {
+        "inbox": [],
+        "archive": [("done", 1)],
+        "failed": [("failed", 1)],
+    }[home]
+    assert all((each.facts is None) == (each.report is not None) for each in ended)
 
 
 def check_was_told(lines: Lines, code: str, must_hold: bool) -> None:

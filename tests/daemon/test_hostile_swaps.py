@@ -35,6 +35,7 @@ from daemon.intake.scan import scan
 from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
 from daemon.spool import files, jobs
+from daemon.spool.book import FOLDER
 from daemon.spool.layout import Spool, open_spool
 from daemon.spool.record import Output, Record, State
 from daemon.spool.recovery import recover
@@ -226,7 +227,7 @@ class Trial:
         self.check()
 
     def check(self) -> None:
-        assert [name for name in os.listdir(self.spool.work) if name != "lock"] == []
+        assert [name for name in os.listdir(self.spool.work) if name not in ("lock", FOLDER)] == []
         found = Counter(content for _, content in self.files())
         for original in (PICTURE, MASK):
             # What the attacker takes away while it is copied to another disk is copied again.
@@ -252,6 +253,7 @@ class Trial:
             for root in (*roots, self.attic, self.spool.work)
             for path in root.rglob("*")
             if path.is_file() and not path.is_symlink() and path.name != "lock"
+            if path.parent.name != FOLDER
         ]
 
     def listing(self) -> str:

@@ -7,7 +7,7 @@ import pytest
 import daemon
 from daemon.intake.scan import Identity
 from daemon.spool.record import Original, Record, State
-from daemon.supervisor.joblog import job_log
+from daemon.supervisor.joblog import job_facts, job_log
 from daemon.worker.protocol import Done, Hello, Input, Model
 
 CLAIMED_AT = 1_700_000_000.0
@@ -161,3 +161,16 @@ def test_names_in_other_scripts_stay_readable() -> None:
 
 def test_name_that_is_no_utf_8_can_be_written() -> None:
     job_log(record("caf\udce9.jpg"), done(), hello()).encode("utf-8")
+
+
+def test_the_book_gets_the_facts_that_the_log_tells() -> None:
+    told, about = done(notes=("converted from CMYK to RGB",)), hello(trained=False, note="Small.")
+    log = facts(job_log(record(), told, about))
+    booked = job_facts(record(), told, about)
+    assert (booked.width, booked.height) == (97, 61)
+    assert booked.model == dict(log)["model"]
+    assert booked.model_sha256 == "ab" * 32
+    assert booked.device == "cuda:0"
+    assert booked.seconds == {"read": 0.01234, "foreground": 1.5}
+    assert list(booked.notes) == [value for name, value in log if name == "note"]
+    assert len(booked.notes) == 3

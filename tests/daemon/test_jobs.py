@@ -18,6 +18,7 @@ from daemon.places import Place
 from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
 from daemon.spool import files, jobs, recovery
+from daemon.spool.book import FOLDER
 from daemon.spool.layout import Spool, open_spool
 from daemon.spool.record import RECORD, Output, Record, State, load, save
 
@@ -70,11 +71,11 @@ def produce(spool: Spool, record: Record, content: bytes = RESULT) -> list[tuple
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """Every file below a folder and its content; the lock and the compiler's cache are no one's."""
+    """Every file below a folder and its content; the lock and the book are no one's."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.name != "lock"
+        if path.is_file() and path.name != "lock" and path.parent.name != FOLDER
     }
 
 

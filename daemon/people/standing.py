@@ -1,0 +1,119 @@
+"""How it stands: what the daemon has told, what the book says, and whether one runs at all."""
+
+import statistics
+import time
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from daemon.people.reach import reached_work
+from daemon.people.state import read_state
+from daemon.places import Place
+from daemon.settings import Settings
+from daemon.spool.book import Book, Ended
+from daemon.spool.layout import HIDDEN_WORK, is_locked
+from daemon.spool.pausing import paused_since
+from daemon.supervisor.snapshot import Snapshot
+
+# A sign of life comes every 30 s at the latest; who has missed three of them is not well.
+SILENT_AFTER_S: Final = 90.0
+HOUR_S: Final = 3600.0
+MOST_FAILURES: Final = 5
+# So far back in the book it is looked for failures, in lines.
+_MOST_LINES: Final = 1000
+
+
+class Life(Enum):
+    """What can be said of the daemon in a word."""
+
+    STOPPED = "not running"
+    STARTING = "starting"
+    SILENT = "silent"
+    HOLDING = "holding"
+    PAUSED = "paused"
+    WORKING = "working"
+    IDLE = "nothing to do"
+
+
+@dataclass(frozen=True)
+class LastHour:
+    """What ended within the last hour. `median_s` is what a picture that was done took of its
+    worker's time, waiting for its turn left out, in seconds; None where none was done."""
+
+    done: int = 0
+    failed: int = 0
+    median_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How it stands at the moment `at`, in seconds since 1970. `failures` has the newest first."""
+
+    at: float
+    work: Path
+    is_running: bool
+    snapshot: Snapshot | None
+    paused_since: float | None
+    last_hour: LastHour
+    failures: tuple[Ended, ...] = ()
+
+    @property
+    def age_s(self) -> float | None:
+        """How old the daemon's account is, in seconds."""
+        return None if self.snapshot is None else max(0.0, self.at - self.snapshot.at)
+
+    @property
+    def life(self) -> Life:
+        """What can be said of the daemon in a word; what keeps it from working comes first."""
+        if not self.is_running:
+            return Life.STOPPED
+        if self.snapshot is None or self.age_s is None:
+            return Life.STARTING
+        if self.age_s > SILENT_AFTER_S:
+            return Life.SILENT
+        if self.snapshot.holds:
+            return Life.HOLDING
+        if self.paused_since is not None:
+            return Life.PAUSED
+        is_busy = self.snapshot.tally.running or self.snapshot.tally.ready
+        return Life.WORKING if is_busy else Life.IDLE
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nobody need do anything for work to go on, or it was people who paused it."""
+        return self.life not in (Life.STOPPED, Life.SILENT, Life.HOLDING)
+
+
+def look(settings: Settings) -> Standing:
+    """See how it stands; changes nothing. Raises `OutOfReachError`, or `OSError`."""
+    work = reached_work(settings)
+    hidden = Place(settings.folders()["inbox"], HIDDEN_WORK)
+    is_running = is_locked(Place(work)) or is_locked(hidden)
+    snapshot, paused = read_state(work), paused_since(work)
+    now = time.time()
+    last_hour, failures = _read_book(Book(work), now)
+    return Standing(now, work, is_running, snapshot, paused, last_hour, failures)
+
+
+def _read_book(book: Book, now: float) -> tuple[LastHour, tuple[Ended, ...]]:
+    done: list[Ended] = []
+    failures: list[Ended] = []
+    failed = 0
+    for number, ended in enumerate(book.newest()):
+        is_recent = ended.ended_at > now - HOUR_S
+        if not is_recent and (len(failures) >= MOST_FAILURES or number >= _MOST_LINES):
+            break
+        if ended.outcome == "failed":
+            failures.append(ended)
+            failed += is_recent
+        elif is_recent:
+            done.append(ended)
+    seconds = [_worked_s(each) for each in done if each.facts]
+    median_s = statistics.median(seconds) if seconds else None
+    return LastHour(len(done), failed, median_s), tuple(failures[:MOST_FAILURES])
+
+
+def _worked_s(ended: Ended) -> float:
+    steps = ended.facts.seconds if ended.facts else {}
+    return sum(seconds for step, seconds in steps.items() if step != "wait")

@@ -1,0 +1,66 @@
+"""What goes on, for other programs to read: `work/.state.json`, the daemon's latest snapshot.
+
+It is replaced as a whole, so whoever reads it finds one that is; how old it is, it says itself. It
+may be gone or old after a power cut: nothing depends on it.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from daemon.intake.pairing import Waiting
+from daemon.places import Place
+from daemon.reasons import REASONS, Report
+from daemon.spool import files
+from daemon.supervisor.snapshot import Running, Served, Snapshot
+from daemon.supervisor.tally import Tally
+
+STATE: Final = ".state.json"
+
+
+def write_state(work: Path, snapshot: Snapshot) -> None:
+    """Leave a snapshot in the work folder that the settings name. Raises `OSError`."""
+    # ASCII: names that are no UTF-8 travel as escaped surrogates and come back as they were.
+    files.write_whole(Place(work, STATE), json.dumps(asdict(snapshot)).encode("ascii"))
+
+
+def read_state(work: Path) -> Snapshot | None:
+    """The latest snapshot; None where there is none, or one of another version.
+
+    Raises `OSError` where it may not be read.
+    """
+    try:
+        with files.reading(Place(work, STATE)) as file:
+            return _snapshot(json.loads(file.read().decode("ascii")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _snapshot(data: dict[str, Any]) -> Snapshot:
+    return Snapshot(
+        **{
+            **data,
+            "tally": Tally(**data["tally"]),
+            "running": _all(lambda each: Running(**each), data["running"]),
+            "ready": tuple(data["ready"]),
+            "settling": tuple(data["settling"]),
+            "waiting": _all(lambda w: Waiting(w["path"], _report(w["report"])), data["waiting"]),
+            "holds": data["holds"] and _report(data["holds"]),
+            "stuck": data["stuck"] and _report(data["stuck"]),
+            "devices": _all(lambda each: Served(**each), data["devices"]),
+        }
+    )
+
+
+def _all(made: Callable[[Any], Any], values: list[Any]) -> tuple[Any, ...]:
+    return tuple(map(made, values))
+
+
+def _report(data: dict[str, Any]) -> Report:
+    if data["key"] not in REASONS:
+        raise ValueError("a reason that there is not")
+    return Report(**data)

@@ -1,0 +1,37 @@
+"""A pause: the file `.paused` in the work folder, until somebody takes it away.
+
+It lies on the disk, so a restart changes nothing of it, and no daemon need run to be told.
+"""
+
+import time
+from pathlib import Path
+from typing import Final
+
+from daemon.places import Place
+from daemon.spool import files
+
+FLAG: Final = ".paused"
+
+
+def paused_since(work: Path) -> float | None:
+    """Since when there is a pause, in seconds since 1970; None where there is none."""
+    about = Place(work, FLAG).about()
+    return about.st_mtime if about else None
+
+
+def pause(work: Path) -> bool:
+    """Ask for a pause; on return that is on the disk. False where there was one already."""
+    if paused_since(work) is not None:
+        return False
+    said = time.strftime("paused at %Y-%m-%dT%H:%M:%SZ by retouchd pause\n", time.gmtime())
+    files.write_durably(Place(work, FLAG), said.encode("ascii"))
+    return True
+
+
+def resume(work: Path) -> bool:
+    """End the pause; on return that is on the disk. False where there was none."""
+    if paused_since(work) is None:
+        return False
+    files.remove_file(Place(work, FLAG))
+    files.sync_folder(Place(work))
+    return True
