@@ -18,6 +18,7 @@ from daemon.artifact import ArtifactError
 from daemon.events import configure, let_go
 from daemon.people.audience import Audience
 from daemon.people.check import check, model_manifest
+from daemon.people.pages import kept_pages
 from daemon.people.pausing import say_pause, say_resume, why_not_once
 from daemon.people.progress import print_summary, progress_bar
 from daemon.people.reach import OutOfReachError
@@ -90,12 +91,12 @@ def _work(settings: Settings, *, once: bool) -> int:
     if once and (why := why_not_once(settings)):
         print(f"retouchd: {why}", file=sys.stderr)
         return FAILED
-    with locked(spool, _WAIT_FOR_LOCK_S) as lock:
+    with locked(spool, _WAIT_FOR_LOCK_S) as lock, kept_pages(settings, spool) as pages:
         if not once:
-            Supervisor(settings, spool, lock, on_change=Audience(settings)).run()
+            Supervisor(settings, spool, lock, on_change=Audience(settings, pages)).run()
             return DONE
         with progress_bar() as feed:
-            told = Audience(settings, feed)
+            told = Audience(settings, pages, feed)
             summary = Supervisor(settings, spool, lock, until_idle=True, on_change=told).run()
     print_summary(summary)
     if why := why_not_once(settings):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from chronicles import FACTS, Chronicle, done, failed, snapshot
-from clocks import Clock
 from structlog.testing import capture_logs
 from test_page_elements import HOSTILE, Reader
 
@@ -34,7 +33,7 @@ def gallery(spool: Spool, book: Chronicle) -> Gallery:
 
 
 def update(gallery: Gallery, **more: object) -> None:
-    gallery.update(snapshot(**more), is_last=True)
+    gallery.update(snapshot(**more))
 
 
 def settled(spool: Spool, book: Chronicle) -> Gallery:
@@ -249,26 +248,6 @@ def test_the_status_alone_is_written_where_only_that_has_changed(
     assert "cat.jpg" in text(spool, "status.html")
 
 
-def test_a_disk_is_not_written_to_several_times_a_second(spool: Spool, book: Chronicle) -> None:
-    clock = Clock()
-    gallery = Gallery(spool, book, clock)
-    gallery.update(snapshot())
-    book.entries.append(done(1))
-    gallery.update(snapshot())
-    assert shown(spool) == []
-    clock.now += 10
-    gallery.update(snapshot())
-    assert shown(spool) == ["cat 1.jpg"]
-
-
-def test_the_last_update_of_a_run_is_written_at_once(spool: Spool, book: Chronicle) -> None:
-    gallery = Gallery(spool, book, Clock())
-    gallery.update(snapshot())
-    book.entries.append(done(1))
-    gallery.update(snapshot(), is_last=True)
-    assert shown(spool) == ["cat 1.jpg"]
-
-
 @pytest.mark.parametrize("page", ["index.html", "status.html", "gallery/0001.html"])
 def test_a_page_that_was_taken_away_is_made_anew(spool: Spool, book: Chronicle, page: str) -> None:
     book.entries += [done(i) for i in range(PER_PAGE + 5)]
@@ -400,21 +379,6 @@ def test_pages_get_the_mode_of_results_and_the_mark(
         assert MARK.encode() in path.read_bytes()[:MARK_WITHIN]
     folder = (spool.outbox / "gallery").stat().st_mode & 0o7777
     assert folder == spool.ownership.folder_mode
-
-
-def test_an_outbox_that_is_away_is_told_once_and_tried_again(spool: Spool, book: Chronicle) -> None:
-    clock = Clock()
-    gallery = Gallery(spool, book, clock)
-    away = spool.outbox.rename(spool.outbox.parent / "away")
-    with capture_logs() as logged:
-        for _ in range(5):
-            gallery.update(snapshot())
-            clock.now += 100
-    assert [each["event"] for each in logged] == ["page_not_written"]
-    assert "is not there" in logged[0]["why"]
-    away.rename(spool.outbox)
-    gallery.update(snapshot())
-    assert MARK in text(spool)
 
 
 # -- How long they take ----------------------------------------------------------------------------

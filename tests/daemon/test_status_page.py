@@ -145,16 +145,16 @@ def test_when_it_was_written_stands_in_it_and_that_it_may_be_old() -> None:
 def test_a_failure_is_listed_until_its_picture_is_done(spool: Spool) -> None:
     book = Chronicle([failed(1), failed(2), done(3), failed(4)])
     gallery = Gallery(spool, book)
-    gallery.update(snapshot(), is_last=True)
+    gallery.update(snapshot())
     assert _failures(spool) == ["holiday/cat 4.jpg", "holiday/cat 2.jpg", "holiday/cat 1.jpg"]
     book.entries += [done(2), failed(1)]
-    gallery.update(snapshot(), is_last=True)
+    gallery.update(snapshot())
     assert _failures(spool) == ["holiday/cat 1.jpg", "holiday/cat 4.jpg"]
 
 
 def test_of_very_many_failures_the_newest_are_listed(spool: Spool) -> None:
     book = Chronicle([failed(i) for i in range(5 * MOST_LISTED)])
-    Gallery(spool, book).update(snapshot(), is_last=True)
+    Gallery(spool, book).update(snapshot())
     newest = range(5 * MOST_LISTED - 1, 4 * MOST_LISTED - 1, -1)
     assert _failures(spool) == [f"holiday/cat {number}.jpg" for number in newest]
 

@@ -6,5 +6,6 @@ such as a file's name, goes through `elements` and can't be anything but text.
 """
 
 from daemon.people.pages.gallery import Gallery
+from daemon.people.pages.keeping import Keeping, kept_pages
 
-__all__ = ["Gallery"]
+__all__ = ["Gallery", "Keeping", "kept_pages"]

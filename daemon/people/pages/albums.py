@@ -61,9 +61,8 @@ def span(number: int) -> tuple[int, int]:
     return (number - 1) * PER_PAGE, number * PER_PAGE
 
 
-def album(number: int, entries: Sequence[Ended]) -> bytes:
+def album(number: int, entries: Sequence[Ended], *, is_full: bool) -> bytes:
     """A numbered page of these entries, oldest first in the book and last on the page."""
-    is_full = len(entries) == PER_PAGE
     ways = [tag("a", "Newest", href=f"../{INDEX}")]
     if is_full:
         ways.append(tag("a", "Newer", href=f"{number + 1:04d}.html", rel="prev"))

@@ -6,8 +6,7 @@ a crash, or a person, has taken away is made anew, a few pages at a time.
 
 import hashlib
 import os
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -28,7 +27,6 @@ from daemon.people.pages.albums import (
 from daemon.people.pages.frame import MARK, MARK_WITHIN
 from daemon.people.pages.status import MOST_LISTED, status_body, status_page
 from daemon.places import Place
-from daemon.reasons import Trouble, world_trouble
 from daemon.spool import files
 from daemon.spool.book import Ended
 from daemon.spool.layout import Spool
@@ -36,12 +34,6 @@ from daemon.supervisor.snapshot import Snapshot
 
 log = structlog.get_logger()
 
-# People look now and then; a disk that is written to several times a second serves nobody.
-_LEAST_PAUSE_S: Final = 2.0
-# Where writing takes long, it takes this share of the time at most.
-_MOST_OF_THE_TIME: Final = 1 / 20
-# After a trouble of the disk.
-_TROUBLED_PAUSE_S: Final = 60.0
 # Numbered pages that are written in one go; with the index and the status far less than a second.
 _MOST_PAGES: Final = 8
 # The newest entries among which failures are looked for at the start.
@@ -61,39 +53,25 @@ class Ends(Protocol):
 class Gallery:
     """The pages of a spool's outbox. Not for several threads."""
 
-    def __init__(
-        self, spool: Spool, ends: Ends, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, spool: Spool, ends: Ends) -> None:
         """Nothing is read or written yet. `ends` may only grow while this lives."""
         self._spool = spool
         self._ends = ends
-        self._clock = clock
-        self._next_at = clock()
         self._reach: Reach | None = None
         self._owed: set[int] = set()
         self._digests: dict[str, bytes] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._told: set[str] = set()
         self._failures = _Failures()
 
-    def update(self, snapshot: Snapshot, *, is_last: bool = False) -> None:
-        """Write what has changed, if that was not done just now; with `is_last` in any case.
+    def update(self, snapshot: Snapshot) -> bool:
+        """Write what has changed. True where all is written, False where old pages are still owed.
 
-        Takes far less than a second, and raises nothing: what can't be written is logged, once, and
-        tried again later. What was left undone is done by a later call.
+        Takes less than a second. What has a page's name and is not ours stays, and is logged once.
+        Raises `OSError` and `WORLD` troubles; what was left undone then is done by a later call.
         """
-        began = self._clock()
-        if began < self._next_at and not is_last:
-            return
-        try:
-            self._spool.require_mounts()
-            self._write_all(snapshot)
-        except (OSError, Trouble) as met:
-            trouble = world_trouble(met, self._spool.outbox) if isinstance(met, OSError) else met
-            self._tell(INDEX, trouble.sentence, trouble.advice)
-            self._next_at = began + _TROUBLED_PAUSE_S
-        else:
-            ended = self._clock()
-            self._next_at = ended + max(_LEAST_PAUSE_S, (ended - began) / _MOST_OF_THE_TIME)
+        self._spool.require_mounts()
+        self._write_all(snapshot)
+        return not self._owed
 
     def _write_all(self, snapshot: Snapshot) -> None:
         count = self._ends.count()
@@ -122,7 +100,10 @@ class Gallery:
         # The page that was the newest has changed since, and the later ones are new.
         self._owed |= set(range(page_of(self._reach.count), page_of(count) + 1))
         for number in sorted(self._owed, reverse=True)[:_MOST_PAGES]:
-            self._write(page_name(number), album(number, self._ends.between(*span(number))))
+            self._write(
+                page_name(number),
+                album(number, self._ends.between(*span(number)), is_full=page_of(count) > number),
+            )
             self._owed.discard(number)
         newest = self._ends.between(max(0, count - PER_PAGE), count)
         reach = Reach(count, newest[-1].job if newest else "")
@@ -146,16 +127,20 @@ class Gallery:
             files.make_folders(place.parent, self._spool.ownership)
             files.write_own_page(place, content, self._spool.ownership, _is_ours)
         except (FileExistsError, NotADirectoryError):
-            advice = "Rename it or move it away: that name is wanted for a page."
-            self._tell(path, "something else has this name, and is left alone.", advice)
+            self._leave(path)
             return
         if path in (INDEX, STATUS):
             self._digests[path] = digest
 
-    def _tell(self, path: str, why: str, advice: str) -> None:
-        if (path, why) not in self._told:
-            self._told.add((path, why))
-            log.warning(Event.PAGE_NOT_WRITTEN, page=path, why=why, advice=advice)
+    def _leave(self, path: str) -> None:
+        if path not in self._told:
+            self._told.add(path)
+            log.warning(
+                Event.PAGE_NOT_WRITTEN,
+                page=path,
+                why="something else has this name, and is left alone.",
+                advice="Rename it or move it away: the name is wanted for a page.",
+            )
 
 
 class _Failures:
