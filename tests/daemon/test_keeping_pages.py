@@ -65,7 +65,7 @@ def test_old_pages_that_are_owed_are_written_though_nothing_more_happens(spool: 
 def test_nobody_waits_for_a_disk_that_hangs(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     goes_on = threading.Event()
     gallery = Gallery(spool, Chronicle())
-    monkeypatch.setattr(gallery, "update", lambda _: goes_on.wait(PATIENCE_S))
+    monkeypatch.setattr(gallery, "update", lambda *_, **__: goes_on.wait(PATIENCE_S))
     kept = Keeping(gallery)
     began = time.monotonic()
     for _ in range(100):
@@ -94,7 +94,7 @@ def test_an_error_of_our_own_is_told_once_and_the_next_is_tried(
     gallery = Gallery(spool, Chronicle())
     asked = []
 
-    def update(given: object) -> bool:
+    def update(given: object, **more: object) -> bool:
         asked.append(given)
         if len(asked) < 3:
             raise ZeroDivisionError("a mistake")
@@ -106,6 +106,7 @@ def test_an_error_of_our_own_is_told_once_and_the_next_is_tried(
         kept.show(snapshot())
         until(lambda: len(asked) == 3)
         kept.end()
+    assert len(asked) == 4  # at the end once more
     assert [each["why"] for each in logged] == ["ZeroDivisionError: a mistake"]
 
 
@@ -122,6 +123,7 @@ def test_a_run_leaves_its_results_on_the_pages(site: Site) -> None:
     assert ".s96x64 {" in index
     assert "the mask is 40 x 30" in index
     status = (site.outbox / "status.html").read_text()
+    assert "Not running" in status
     assert "lonely_mask.png" in status
     assert "the mask is 40 x 30" in status
     assert (site.outbox / "gallery" / "0001.html").exists()
@@ -136,6 +138,9 @@ def test_a_running_daemon_shows_each_result_soon(site: Site, start: Callable[...
     daemon.wait_for("job_finished")
     index = site.outbox / "index.html"
     daemon.wait_until(lambda: "cat.preview.jpg" in index.read_text(), "the picture in the gallery")
+    assert "Not running" not in (site.outbox / "status.html").read_text()
+    daemon.stop()
+    assert "Not running" in (site.outbox / "status.html").read_text()
 
 
 def test_without_the_setting_there_are_no_pages(site: Site) -> None:

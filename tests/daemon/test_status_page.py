@@ -85,6 +85,12 @@ def test_the_state_is_told_in_a_word(more: dict[str, object], says: str) -> None
     assert says in read(snapshot(**more))
 
 
+def test_who_was_stopped_says_so() -> None:
+    page = status_page(status_body(snapshot(devices=()), [], is_over=True), AT).decode()
+    assert "Not running" in page
+    assert "Starting" not in page
+
+
 def test_what_runs_waits_and_has_just_arrived_is_listed() -> None:
     told = read(
         snapshot(

@@ -82,7 +82,11 @@ def index(count: int, newest: Sequence[Ended], reach: Reach) -> bytes:
         ways.append(tag("a", "Older", href=page_name(page_of(older - 1)), rel="next"))
     if page_of(older - 1) > 1:
         ways.append(tag("a", "Oldest", href=page_name(1)))
-    about = f"{count:,} so far, newest first" if count else "Nothing yet."
+    about = (
+        f"{count:,} {'picture' if count == 1 else 'pictures'} so far, the newest first"
+        if count
+        else "Nothing yet."
+    )
     return _page(_HEADING, about, newest, ways, "./", reach.html())
 
 

@@ -63,24 +63,27 @@ class Gallery:
         self._told: set[str] = set()
         self._failures = _Failures()
 
-    def update(self, snapshot: Snapshot) -> bool:
+    def update(self, snapshot: Snapshot, *, is_over: bool = False) -> bool:
         """Write what has changed. True where all is written, False where old pages are still owed.
 
-        Takes less than a second. What has a page's name and is not ours stays, and is logged once.
-        Raises `OSError` and `WORLD` troubles; what was left undone then is done by a later call.
+        With `is_over` they say that nothing comes any more. Takes less than a second. What has a
+        page's name and is not ours stays, and is logged once. Raises `OSError` and `WORLD`
+        troubles; what was left undone then is done by a later call.
         """
         self._spool.require_mounts()
-        self._write_all(snapshot)
+        self._write_all(snapshot, is_over=is_over)
         return not self._owed
 
-    def _write_all(self, snapshot: Snapshot) -> None:
+    def _write_all(self, snapshot: Snapshot, *, is_over: bool) -> None:
         count = self._ends.count()
         is_wanted = self._reach is None or not Place(self._spool.outbox, INDEX).is_there()
         if self._reach is None:
             self._reach = self._reach_so_far(count)
         if is_wanted or count != self._reach.count or self._owed:
             self._write_albums(count)
-        self._write_status(snapshot, count)
+        self._failures.look(self._ends, count)
+        body = status_body(snapshot, self._failures.newest_first(), is_over=is_over)
+        self._write(STATUS, status_page(body, snapshot.at), of=body.encode("utf-8"))
 
     def _reach_so_far(self, count: int) -> Reach:
         """How far the pages that are there can be believed; what is missing is owed from now on."""
@@ -110,11 +113,6 @@ class Gallery:
         # A crash before all of them are written must not be taken for the end.
         self._write(INDEX, index(count, newest, Reach() if self._owed else reach))
         self._reach = reach
-
-    def _write_status(self, snapshot: Snapshot, count: int) -> None:
-        self._failures.look(self._ends, count)
-        body = status_body(snapshot, self._failures.newest_first())
-        self._write(STATUS, status_page(body, snapshot.at), of=body.encode("utf-8"))
 
     def _write(self, path: str, content: bytes, of: bytes | None = None) -> None:
         """Put a page where it belongs, if it has changed, or `of` has, what it is about."""

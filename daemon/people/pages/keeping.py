@@ -70,7 +70,8 @@ class Keeping:
             self._changed.notify()
 
     def end(self, most_s: float = _LAST_WORDS_S) -> None:
-        """Have what was shown last on the pages, if that takes no longer, and no more after it."""
+        """Have what was shown last on the pages, and that nothing comes any more, if that takes no
+        longer."""
         with self._changed:
             self._is_over = True
             self._changed.notify()
@@ -78,13 +79,15 @@ class Keeping:
 
     def _keep(self) -> None:
         is_whole = True
-        while (latest := self._next(is_whole=is_whole)) is not None:
+        while latest := self._next(is_whole=is_whole):
             began = time.monotonic()
             is_whole, pause_s = self._update(latest)
             self._shown = latest
             rest_s = max(pause_s, (time.monotonic() - began) / _MOST_OF_THE_TIME)
             with self._changed:
                 self._changed.wait_for(lambda: self._is_over, rest_s)
+        if self._latest:
+            self._update(self._latest, is_over=True)
 
     def _next(self, *, is_whole: bool) -> Snapshot | None:
         """What is to be shown next, the same again where old pages are still owed; None at the
@@ -92,13 +95,12 @@ class Keeping:
         with self._changed:
             if is_whole:
                 self._changed.wait_for(lambda: self._latest is not self._shown or self._is_over)
-            is_shown = self._latest is self._shown
-            return None if self._is_over and is_shown else self._latest
+            return None if self._is_over else self._latest
 
-    def _update(self, snapshot: Snapshot) -> tuple[bool, float]:
+    def _update(self, snapshot: Snapshot, *, is_over: bool = False) -> tuple[bool, float]:
         """Whether all is written, and how long to rest."""
         try:
-            return self._gallery.update(snapshot), self._pause_s
+            return self._gallery.update(snapshot, is_over=is_over), self._pause_s
         except (OSError, Trouble) as met:
             trouble = met if isinstance(met, Trouble) else world_trouble(met)
             self._tell(trouble.sentence, trouble.advice)

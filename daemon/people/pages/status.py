@@ -24,15 +24,17 @@ _STALE: Final = (
 )
 
 
-def status_body(snapshot: Snapshot, failures: Sequence[Ended]) -> Html:
-    """All but the moment at which it was written. `failures` are those not done since, newest
-    first."""
+def status_body(snapshot: Snapshot, failures: Sequence[Ended], *, is_over: bool = False) -> Html:
+    """All but the moment at which it was written.
+
+    `failures` are those not done since, newest first; `is_over` says that nothing comes any more.
+    """
     ready = [tag("li", name_of(path)) for path in snapshot.ready]
     settling = [tag("li", name_of(path)) for path in snapshot.settling]
     lacking = sum(snapshot.waiting_for.values())
     in_turn = max(len(ready), snapshot.tally.ready - len(settling))
     parts = [
-        _state(snapshot),
+        _stopped() if is_over else _state(snapshot),
         _numbers(snapshot, lacking),
         _section("Being worked on", [_running(each) for each in snapshot.running]),
         _section(
@@ -82,6 +84,11 @@ def _state(snapshot: Snapshot) -> Html:
     if tally.running or tally.ready:
         return _box("At work", "Each result appears in the outbox when it is done.", "good")
     return _box("All done", "Nothing waits for its turn.", "good")
+
+
+def _stopped() -> Html:
+    says = "retouchd was stopped. What lies in the inbox is taken when it is started again."
+    return _box("Not running", says, "warn")
 
 
 def _trouble(heading: str, report: Report, since: float | None) -> Html:
