@@ -19,6 +19,7 @@ from daemon.events import configure, let_go
 from daemon.people.audience import Audience, heard_out
 from daemon.people.check import check, model_manifest
 from daemon.people.history import MOST_LISTED, show_history
+from daemon.people.pages import kept_pages
 from daemon.people.pausing import say_pause, say_resume, why_not_once
 from daemon.people.progress import print_summary, progress_bar
 from daemon.people.reach import OutOfReachError
@@ -96,13 +97,13 @@ def _work(settings: Settings, *, once: bool) -> int:
     if once and (why := why_not_once(settings)):
         print(f"retouchd: {why}", file=sys.stderr)
         return FAILED
-    with locked(spool, _WAIT_FOR_LOCK_S) as lock:
+    with locked(spool, _WAIT_FOR_LOCK_S) as lock, kept_pages(settings, spool) as pages:
         if not once:
-            with heard_out(Audience(settings), _LAST_CALLS_S) as told:
+            with heard_out(Audience(settings, pages), _LAST_CALLS_S) as told:
                 Supervisor(settings, spool, lock, on_change=told).run()
             return DONE
         with progress_bar() as feed:
-            audience = Audience(settings, feed)
+            audience = Audience(settings, pages, feed)
             with heard_out(audience, settings.hook_timeout_s) as told:
                 summary = Supervisor(settings, spool, lock, until_idle=True, on_change=told).run()
     print_summary(summary)

@@ -54,6 +54,7 @@ class Event(StrEnum):
     RELOAD_REFUSED = "reload_refused"
     MODEL_REFUSED = "model_refused"
     MODEL_UNTRAINED = "model_untrained"
+    PAGE_NOT_WRITTEN = "page_not_written"
     OWNER_NOT_SET = "owner_not_set"
     NOT_TOLD = "not_told"
     HOOK_FAILED = "hook_failed"

@@ -214,6 +214,16 @@ class Settings(BaseSettings):
         description="How hard PNG results are compressed, from 0 (not at all) to 9. Less is faster "
         "and makes larger files.",
     )
+    previews: bool = Field(
+        default=True,
+        description="Make a small cat.preview.jpg beside each result: before, mask and after in "
+        "one picture.",
+    )
+    pages: bool = Field(
+        default=True,
+        description="Keep pages in the outbox for people who have only the share: index.html, a "
+        "gallery of the results, and status.html.",
+    )
     max_pixels: int = Field(
         default=200_000_000, ge=1, description="Most pixels a picture may have to be opened at all."
     )

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedRandom, BufferedReader
@@ -40,6 +40,8 @@ MAX_NAME_BYTES: Final = 255
 # A folder that is still to be given its mode. After a crash in between it is found like this.
 _UNFINISHED_MODE: Final = 0o700
 _CHUNK_BYTES: Final = 1 << 20
+# So much of a page is looked at to know whose it is.
+_HEAD_BYTES: Final = 1 << 12
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -144,6 +146,45 @@ def write_durably(place: Place, content: bytes, ownership: Ownership = PRIVATE) 
     sync_folder(place.parent)
 
 
+def write_own_page(
+    place: Place, content: bytes, ownership: Ownership, is_ours: Callable[[bytes], bool]
+) -> None:
+    """Write a page of our own where anybody may put files; whole and on the disk, or not at all.
+
+    What is there is replaced only where `is_ours` says so of its first bytes. Raises
+    `FileExistsError` for whatever else has the name, with that as it was.
+    """
+    _require_ours(place, is_ours)  # before anything is written; and again when it is exchanged
+    tag = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
+    temporary = place.beside(f".retouchd-{tag}")
+    with _created(temporary) as file:
+        file.write(content)
+        _finish(file, temporary, ownership)
+    try:
+        rename(temporary, place)
+    except FileExistsError:
+        if not _replace_only(temporary, place, lambda other: _is_page(other, is_ours)):
+            remove_file(temporary)
+            raise
+    sync_folder(place.parent)
+
+
+def _require_ours(place: Place, is_ours: Callable[[bytes], bool]) -> None:
+    if place.is_there() and not _is_page(place, is_ours):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place))
+
+
+def _is_page(place: Place, is_ours: Callable[[bytes], bool]) -> bool:
+    """Whether a regular file's first bytes are as `is_ours` wants them."""
+    try:
+        with reading(place) as file:
+            return is_ours(file.read(_HEAD_BYTES))
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+            return False
+        raise
+
+
 def write_whole(place: Place, content: bytes, ownership: Ownership = PRIVATE) -> None:
     """Write a file of our own, replacing an older one. Whoever reads it finds one of the two whole.
 
@@ -202,7 +243,9 @@ def publish(
     try:
         rename(temporary, target)
     except FileExistsError:
-        if replaces is None or not _replace_only(temporary, target, replaces):
+        if replaces is None or not _replace_only(
+            temporary, target, lambda place: sha256_of(place) == replaces
+        ):
             remove_file(temporary)
             raise
 
@@ -411,15 +454,15 @@ def _replace(source: Place, target: Place) -> None:
         os.replace(source.name, name, src_dir_fd=fd, dst_dir_fd=fd)
 
 
-def _replace_only(source: Place, target: Place, sha256: str) -> bool:
-    """Replace a file with this content by another in its folder. False, with both as they were,
-    where the content is another: it may have become a user's since it was looked at."""
+def _replace_only(source: Place, target: Place, is_it: Callable[[Place], bool]) -> bool:
+    """Replace a file by another in its folder, if `is_it` says so. False, with both as they were,
+    where it does not: it may have become a user's since it was looked at."""
     if not _exchange(source, target):
-        if sha256_of(target) != sha256:
+        if not is_it(target):
             return False
         _replace(source, target)
         return True
-    if sha256_of(source) == sha256:
+    if is_it(source):
         remove_file(source)
         return True
     try:

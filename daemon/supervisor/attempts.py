@@ -40,7 +40,8 @@ class Attempts:
         Raises a `Trouble` where the pair itself can't be opened, and `OSError` where nothing can;
         the job does not run then, and no attempt counts.
         """
-        spool, order = self._workplace.spool, _order(record)
+        spool = self._workplace.spool
+        order = _order(record, previews=self._workplace.settings.previews)
         with ExitStack() as opened:
             try:
                 descriptors = jobs.open_for_work(spool, record, order.outputs)
@@ -97,12 +98,15 @@ class Attempts:
                 log.warning(Event.NOTE, job=record.job, note=f"attempt not taken back: {error}")
 
 
-def _order(record: Record) -> Job:
+def _order(record: Record, *, previews: bool) -> Job:
+    if record.outputs:
+        # A repeat makes what the first try made, under the names that were chosen for that.
+        previews = any(output.held == "preview" for output in record.outputs)
     return Job(
         job=record.job,
         task=record.task,
         role=record.role,
-        outputs=outputs_of(record.task, record.role),
+        outputs=outputs_of(record.task, record.role, previewed=previews),
         trimap_band_percent=record.trimap_band_percent,
     )
 

@@ -67,6 +67,7 @@ def job_facts(record: Record, done: Done, hello: Hello) -> Facts:
         model_sha256=model.sha256,
         device=hello.device,
         notes=tuple(_notes(done, model)),
+        preview=done.preview,
     )
 
 

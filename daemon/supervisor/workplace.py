@@ -18,7 +18,7 @@ class Workplace:
     def __init__(self, settings: Settings, spool: Spool, lock: int, inbox: FolderId | None) -> None:
         self.spool = spool
         self.lock = lock
-        self._settings = settings
+        self.settings = settings
         self._inbox = inbox
         self._folder = spool.jobs.folder_id()
         self._first = self._folder, lock
@@ -34,7 +34,7 @@ class Workplace:
         if inbox == self._inbox:
             return False
         # What was a mount at the start must be one still: see `require_mounts`.
-        spool = replace(open_spool(self._settings), mounts=self.spool.mounts)
+        spool = replace(open_spool(self.settings), mounts=self.spool.mounts)
         self._lock(spool)
         self.spool, self._inbox = spool, inbox
         return True

@@ -13,7 +13,7 @@ from daemon.worker.protocol import Job, Orders, to_worker
 
 # Orders name two files and half a dozen folders. The kernel takes packets of 200 kB and more.
 MAX_MESSAGE_BYTES: Final = 1 << 17
-# Picture, companion and three outputs.
+# Picture, companion and four outputs.
 MAX_DESCRIPTORS: Final = 8
 
 

@@ -5,7 +5,7 @@ names of outputs only from a short list. No message holds a user's file name: th
 descriptors (see `channel`), and learns neither what the files are called nor where they lie.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
@@ -17,7 +17,10 @@ from daemon.settings import OutputFormat
 Confine = Literal["auto", "require", "no"]
 Held = Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]
 JobsAtOnce = Annotated[int, Field(ge=1, le=64)]
-Suffix = Annotated[str, Field(pattern=r"^\.[a-z]{1,6}(\.[a-z]{1,4})?$")]
+Suffix = Annotated[str, Field(pattern=r"^\.[a-z]{1,7}(\.[a-z]{1,4})?$")]
+# The longer side of each of the three pictures in a preview has at most so many pixels.
+MOST_PREVIEWED: Final = 480
+Previewed = Annotated[int, Field(ge=1, le=MOST_PREVIEWED)]
 
 
 def _listed(reason: str) -> str:
@@ -27,11 +30,12 @@ def _listed(reason: str) -> str:
     return reason
 
 
-def outputs_of(task: Task, role: Role) -> tuple[str, ...]:
+def outputs_of(task: Task, role: Role, *, previewed: bool = False) -> tuple[str, ...]:
     """The names of the files that such a job writes."""
-    if task == "inpaint":
-        return ("result",)
-    return ("trimap", "cutout", "alpha") if makes_trimap(task, role) else ("cutout", "alpha")
+    made: tuple[str, ...] = ("result",) if task == "inpaint" else ("cutout", "alpha")
+    if makes_trimap(task, role):
+        made = ("trimap", *made)
+    return (*made, "preview") if previewed else made
 
 
 class _Message(BaseModel):
@@ -87,7 +91,8 @@ class Job(_Message):
 
     @model_validator(mode="after")
     def _outputs_are_those_of_the_task(self) -> "Job":
-        if self.outputs != outputs_of(self.task, self.role):
+        previewed = "preview" in self.outputs
+        if self.outputs != outputs_of(self.task, self.role, previewed=previewed):
             raise ValueError("these are not the outputs of such a job")
         return self
 
@@ -149,7 +154,10 @@ class Produced(_Message):
 
 
 class Done(_Message):
-    """From the worker: the outputs are written. `seconds` by step; `notes` for the log."""
+    """From the worker: the outputs are written. `seconds` by step; `notes` for the log.
+
+    `preview` is the width and height of one of its three pictures; None where none was asked for.
+    """
 
     kind: Literal["done"] = "done"
     job: str
@@ -158,6 +166,7 @@ class Done(_Message):
     companion: Input
     seconds: dict[str, float]
     notes: tuple[str, ...] = ()
+    preview: tuple[Previewed, Previewed] | None = None
 
 
 class Problem(_Message):

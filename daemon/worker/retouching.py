@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
 from daemon.reasons import Trouble
-from daemon.worker import companions, limits, pictures, trimaps
+from daemon.worker import companions, limits, pictures, previews, trimaps
 from daemon.worker.batching import MOST_IN_A_BATCH, Turn, Turns
 from daemon.worker.companions import Companion, Subject
 from daemon.worker.confinement import Confinement
@@ -155,6 +156,7 @@ class Worker:
         seconds: dict[str, float],
     ) -> Done:
         outputs, png = [], self._orders.png_compression
+        draw: Callable[[], pictures.Pixels]
         if isinstance(companion, Subject):
             assert job.trimap_band_percent is not None  # noqa: S101 - the message's own promise
             with _timed(seconds, "trimap"):
@@ -177,6 +179,7 @@ class Worker:
                     png,
                 )
             outputs.append(Produced(held="result", suffix=suffix))
+            draw = partial(previews.strip_of_retouched, picture, companion, result)
         else:
             notes = ()
             with _timed(seconds, "foreground"):
@@ -188,6 +191,15 @@ class Worker:
                 Produced(held="cutout", suffix=".cutout.png"),
                 Produced(held="alpha", suffix=".alpha.png"),
             ]
+            draw = partial(previews.strip_of_cutout, picture, companion, foreground, result)
+        previewed = None
+        if "preview" in files.outputs:
+            with _timed(seconds, "preview"):
+                height, width = previews.panel_size(picture)
+                pictures.write_preview(draw(), files.outputs["preview"])
+            previewed = width, height
+            # Published before the others: what people wait for comes last.
+            outputs.insert(0, Produced(held="preview", suffix=".preview.jpg"))
         return Done(
             job=job.job,
             outputs=tuple(outputs),
@@ -195,6 +207,7 @@ class Worker:
             companion=companion.read,
             seconds=seconds,
             notes=(*picture.notes, *companion.notes, *seen, *notes),
+            preview=previewed,
         )
 
     def hello(self) -> Hello:

@@ -25,9 +25,37 @@ _UP = Resampling.BICUBIC
 # How far an average reaches, in pixels of what is scaled down; more than the filter does.
 _REACH: Final = 2
 _STRIP_ROWS: Final = 32
+# How many pixels a miniature has in memory at once, and how many averages, to each side, it leaves
+# to the resampling, which is better and slower.
+_STRIP_PIXELS: Final = 1 << 18
+_SPARE: Final = 2
 
 # Shares of a pixel smaller than this are rounding.
 _SLIGHT = 1e-4
+
+
+def miniature(rows: Callable[[slice], Pixels], shape: Size, size: Size) -> Pixels:
+    """A picture of `shape` height and width made smaller, to `size`: averages, rounded.
+
+    `rows` gives some of its rows, `[h,W]` or `[h,W,3]`, and never has to give many at once; the
+    result has as many channels. Quick: whole pixels are averaged first, and resampled when few are
+    left. A `size` that is no smaller gives the picture as it is.
+    """
+    if size == shape:
+        return rows(slice(0, shape[0]))
+    down, across = (max(1, old // (_SPARE * new)) for old, new in zip(shape, size, strict=True))
+    step = max(1, _STRIP_PIXELS // shape[1] // down) * down
+    strips = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(rows(slice(top, top + step)))).reduce(
+                (across, down)
+            )
+        )
+        for top in range(0, shape[0], step)
+    ]
+    left = Image.fromarray(np.concatenate(strips))
+    box = (0, 0, shape[1] / across, shape[0] / down)
+    return np.asarray(left.resize((size[1], size[0]), _DOWN, box))
 
 
 def known_scaled_down(part: Pixels, hole: NDArray[np.bool_], size: Size) -> tuple[Plane, Plane]:

@@ -79,6 +79,8 @@ class Site:
     def variables(self) -> dict[str, str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("RETOUCHD_")}
         defaults = {"RETOUCHD_QUIET_PERIOD_S": str(QUIET_S), "RETOUCHD_LOG_FORMAT": "json"}
+        # Most tests look at all that lies in the outbox; those of what people see there ask for it.
+        defaults |= {"RETOUCHD_PREVIEWS": "false", "RETOUCHD_PAGES": "false"}
         return {**clean, "PYTHONPATH": str(REPOSITORY), **defaults, **self.environment}
 
     def once(self, *arguments: str) -> subprocess.CompletedProcess[str]:

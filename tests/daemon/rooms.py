@@ -31,6 +31,7 @@ class Rooms:
             "inpaint_model": "/models/tiny.pt",
             "quiet_period_s": 0,
             "events": False,
+            "previews": False,
         }
         self.settings = load_settings(given)
         self.inbox = Inbox(self.settings, self.spool.inbox, self.clock)

@@ -7,12 +7,17 @@ file has, and knows what it must keep; what can't be kept is refused in words, n
 `sixteen_bits` has libvips; nothing else in the daemon decodes or encodes.
 """
 
-from daemon.worker.pictures.colours import colours
+from daemon.worker.pictures.colours import colours, in_srgb
 from daemon.worker.pictures.damage import damage_is_trouble
 from daemon.worker.pictures.eight_bits import Decoded, in_strips, turned
 from daemon.worker.pictures.picture import Picture, Pixels, Samples
 from daemon.worker.pictures.reading import decode, read_picture
-from daemon.worker.pictures.writing import write_cutout, write_plane, write_retouched
+from daemon.worker.pictures.writing import (
+    write_cutout,
+    write_plane,
+    write_preview,
+    write_retouched,
+)
 
 __all__ = [
     "Decoded",
@@ -22,10 +27,12 @@ __all__ = [
     "colours",
     "damage_is_trouble",
     "decode",
+    "in_srgb",
     "in_strips",
     "read_picture",
     "turned",
     "write_cutout",
     "write_plane",
+    "write_preview",
     "write_retouched",
 ]

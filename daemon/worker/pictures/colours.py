@@ -3,9 +3,13 @@
 import contextlib
 import io
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from daemon.reasons import Trouble
+
+Pixels = NDArray[np.uint8]
 
 BY_PROFILE = "converted from CMYK to sRGB by its colour profile"
 WITHOUT_PROFILE = "converted from CMYK to RGB without a colour profile"
@@ -43,6 +47,25 @@ def converted_to(mode: str, image: Image.Image) -> Image.Image:
     """The image in a mode: itself where it has that, of which Pillow would make a copy."""
     is_so = image.mode == mode and "transparency" not in image.info
     return image if is_so else image.convert(mode)
+
+
+def in_srgb(pixels: Pixels, profile: bytes | None) -> Pixels:
+    """Pixels `[H,W,3]` in sRGB, of `[H,W,3]` or grey `[H,W]` ones in a profile's colours.
+
+    Without a profile, or with a broken one, they are taken for sRGB.
+    """
+    image = Image.fromarray(pixels)
+    if profile:
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):
+            converted = ImageCms.profileToProfile(
+                image,
+                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                outputMode="RGB",
+            )
+            if converted is not None:
+                return np.asarray(converted)
+    return np.asarray(image.convert("RGB"))
 
 
 def profile_space(profile: bytes) -> str | None:

@@ -1,5 +1,6 @@
 """A picture as it is between decoder and encoder."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -47,6 +48,17 @@ class Picture:
     def is_deep(self) -> bool:
         """True for 16 bits a channel."""
         return self.kept.dtype == np.uint16
+
+    def seen(self, rows: slice) -> Pixels:
+        """Some rows of it, `[h,W]` where it is grey, else `[h,W,3]`; as `rgb` but for that."""
+        part = to_8_bits(colours_of(self.kept[rows]))
+        return part[..., 0] if part.shape[2] == 1 else part
+
+    @property
+    def opacity(self) -> Callable[[slice], Pixels] | None:
+        """What gives some rows of its transparency, `[h,W]` of 8 bits; None where it has none."""
+        own = alpha_of(self.kept)
+        return None if own is None else lambda rows: to_8_bits(own[rows])
 
     def rgb(self) -> Pixels:
         """`[H,W,3]`, transparency left out; 16 bits are rounded to 8. Not to be written to."""

@@ -31,6 +31,9 @@ from daemon.worker.pictures.picture import (
 # zlib's level for PNG unless it is told: see docs/pictures.md for what others take.
 PNG_COMPRESSION: Final = 3
 
+# JPEG's quality for previews: more makes them larger and nobody sees it.
+PREVIEW_QUALITY: Final = 70
+
 _SUFFIX: Final = {"png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg": ".jpg", "bmp": ".bmp"}
 _SAME: Final = {
     "PNG": "png",
@@ -47,9 +50,11 @@ _BLOCK_ROWS: Final = 256
 
 @dataclass(frozen=True)
 class _Options:
-    """What an encoder may choose: JPEG's quality, 1 to 100, and zlib's level for PNG, 0 to 9."""
+    """What an encoder may choose: JPEG's quality, 1 to 100, and whether its colours are as fine as
+    its greys (0) or half as fine (2); zlib's level for PNG, 0 to 9."""
 
     quality: int = 0
+    subsampling: int = 0
     png_compression: int = PNG_COMPRESSION
 
 
@@ -81,7 +86,7 @@ def write_retouched(
     if chosen == "webp" and mode_of(kept).startswith("L") and "icc_profile" in keepsakes:
         keepsakes = _without_profile(keepsakes)
         notes.append("left out the grey colour profile: WebP holds all pictures as RGB")
-    options = _Options(quality, png_compression)
+    options = _Options(quality, png_compression=png_compression)
     with _filled(kept, filled, mask > 0) as samples:
         _save(samples, out, chosen, keepsakes, options)
     return _SUFFIX[chosen], tuple(notes)
@@ -90,6 +95,11 @@ def write_retouched(
 def write_plane(plane: Pixels, out: BinaryIO, png_compression: int = PNG_COMPRESSION) -> None:
     """Write an alpha matte or a trimap as 8-bit grey PNG; 0 is background, 255 foreground."""
     _save(plane, out, "png", {}, _Options(png_compression=png_compression))
+
+
+def write_preview(strip: Pixels, out: BinaryIO) -> None:
+    """Write `[H,W,3]` of sRGB as a small JPEG that holds the pixels and nothing else."""
+    _save(strip, out, "jpeg", {}, _Options(quality=PREVIEW_QUALITY, subsampling=2))
 
 
 def write_cutout(
@@ -181,7 +191,7 @@ def _save_by_pillow(
         "tiff": {"compression": "tiff_adobe_deflate"},
         # exact: the colours of transparent pixels too
         "webp": {"lossless": True, "quality": 50, "exact": True},
-        "jpeg": {"quality": options.quality, "subsampling": 0},
+        "jpeg": {"quality": options.quality, "subsampling": options.subsampling},
         "bmp": {},
     }
     kept = {key: value for key, value in keepsakes.items() if form != "bmp" or key == "dpi"}

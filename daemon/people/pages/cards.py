@@ -1,0 +1,162 @@
+"""A picture that was done, or given up, as a card of the gallery."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from daemon.people.pages.elements import Html, cut, joined, link_to, name_of, tag, text_of
+from daemon.people.pages.frame import moment
+from daemon.spool.book import Ended, Facts
+
+# Notes about how good the model is are not folded away, and one that is no good stands out.
+_OF_THE_MODEL: Final = "the model"
+_OF_NO_MODEL: Final = "the model is UNTRAINED"
+_MOST_NOTES: Final = 8
+_MOST_OF_A_TEXT: Final = 300
+# What a file in the outbox is called on a link to it, by how its name ends; what people want most
+# comes first, and that is what ends in none of these.
+_FILES: Final = (
+    ("", "result"),
+    (".cutout.png", "cut-out"),
+    (".alpha.png", "alpha"),
+    (".trimap.png", "trimap"),
+    (".preview.jpg", "preview"),
+    (".log", "log"),
+)
+_TASKS: Final = {"inpaint": "Retouched", "matting": "Cut out"}
+# The frame that a slider lies in is so wide for its height.
+_FRAME: Final = 3 / 2
+
+
+def card(ended: Ended, up: str) -> Html:
+    """One entry of the gallery; `up` leads from the page to the outbox."""
+    return _failed(ended) if ended.report else _done(ended, up)
+
+
+def shapes(entries: Iterable[Ended]) -> str:
+    """The style that gives the sliders of these entries the shapes of their pictures."""
+    sizes = {each.facts.preview for each in entries if each.facts and each.facts.preview}
+    return "".join(
+        f".{_shape(size)} {{ aspect-ratio: {size[0]} / {size[1]}; "
+        f"{'width' if size[0] >= _FRAME * size[1] else 'height'}: 100% }}\n"
+        for size in sorted(sizes)
+    )
+
+
+def _shape(size: tuple[int, int]) -> str:
+    return f"s{size[0]}x{size[1]}"
+
+
+def _done(ended: Ended, up: str) -> Html:
+    facts = ended.facts
+    lines = [_heading(ended), _told(ended), _files(ended, up)]
+    if facts:
+        lines += _notes(facts)
+    picture = _slider(ended, up)
+    return tag("li", picture, tag("div", *lines, class_="words"), class_="card")
+
+
+def _slider(ended: Ended, up: str) -> Html:
+    """Before over after, both out of one file, of which they are a third each."""
+    strip = next((path for path in ended.outputs if path.endswith(".preview.jpg")), None)
+    if strip is None or ended.facts is None or ended.facts.preview is None:
+        return tag("div", tag("p", "no preview", class_="away always"), class_="frame")
+    source, name = link_to(strip, up), cut(ended.picture, _MOST_OF_A_TEXT)
+    slider = tag(
+        "div",
+        _third(source, "after", f"{name}, before and after"),
+        _third(source, "before", ""),
+        tag("span", class_="bar", aria_hidden="true"),
+        _range(name),
+        class_=f"slider {_shape(ended.facts.preview)}",
+    )
+    return tag(
+        "div",
+        slider,
+        tag("span", "before", class_="side one", aria_hidden="true"),
+        tag("span", "after", class_="side other", aria_hidden="true"),
+        tag("p", "the preview is no longer here", class_="away"),
+        class_="frame",
+    )
+
+
+def _third(source: str, which: str, says: str) -> Html:
+    return tag("img", class_=which, src=source, alt=says, loading="lazy", decoding="async")
+
+
+def _range(name: str) -> Html:
+    """What is dragged, or moved with the arrow keys; of use only where the script runs."""
+    label = f"{name}: how much is shown as it was before, in percent"
+    return tag("input", type="range", min=0, max=100, value=50, aria_label=label, hidden=True)
+
+
+def _heading(ended: Ended) -> Html:
+    folder, _, name = ended.picture.rpartition("/")
+    lines = [tag("h3", name_of(name))]
+    if folder:
+        lines.insert(0, tag("p", "in ", name_of(folder), class_="quiet"))
+    return joined(*lines)
+
+
+def _told(ended: Ended) -> Html:
+    told = _TASKS[ended.task]
+    if ended.facts:
+        work = sum(time for step, time in ended.facts.seconds.items() if step != "wait")
+        told += f" · {ended.facts.width} x {ended.facts.height} · {work:.1f} s"
+    return tag("p", tag("span", told), " ", moment(ended.ended_at), class_="spread quiet")
+
+
+def _files(ended: Ended, up: str) -> Html:
+    links: list[str] = []
+    for path in sorted(ended.outputs, key=_rank):
+        says = text_of(_FILES[_rank(path)][1])
+        shown = says if links else tag("strong", says)
+        links += [tag("a", shown, href=link_to(path, up)), " "]
+    return tag("p", *links, class_="files")
+
+
+def _rank(path: str) -> int:
+    endings = [ending for ending, _ in _FILES]
+    return max(at for at, ending in enumerate(endings) if path.endswith(ending))
+
+
+def _notes(facts: Facts) -> list[Html]:
+    of_model = [note for note in facts.notes if note.startswith(_OF_THE_MODEL)]
+    others = [note for note in facts.notes if not note.startswith(_OF_THE_MODEL)]
+    shown = [
+        tag(
+            "p",
+            cut(note, _MOST_OF_A_TEXT),
+            class_="warning" if note.startswith(_OF_NO_MODEL) else "remark",
+        )
+        for note in of_model
+    ]
+    made = [f"by {facts.model}, on {facts.device}", *others]
+    items = [tag("li", cut(note, _MOST_OF_A_TEXT)) for note in made[:_MOST_NOTES]]
+    if len(made) > _MOST_NOTES:
+        items.append(tag("li", f"{len(made) - _MOST_NOTES} more in the log"))
+    folded = tag("details", tag("summary", "How it was made"), tag("ul", *items))
+    return [*shown[:_MOST_NOTES], folded]
+
+
+def _failed(ended: Ended) -> Html:
+    return tag(
+        "li",
+        tag("div", _heading(ended), *failure(ended), class_="words"),
+        class_="card failure",
+    )
+
+
+def failure(ended: Ended) -> list[Html]:
+    """Why a picture could not be done, what to do about it, and where it lies."""
+    if ended.report is None:
+        return []
+    trouble = ended.report.trouble(attempts=ended.attempts)
+    lines = [
+        tag("p", tag("b", "Could not be done: "), cut(trouble.sentence, 2 * _MOST_OF_A_TEXT)),
+        tag("p", tag("b", "What to do: "), cut(trouble.advice, 2 * _MOST_OF_A_TEXT)),
+    ]
+    if ended.note:
+        lines.append(
+            tag("p", "Its files lie in failed, with ", name_of(ended.note), class_="quiet")
+        )
+    return [*lines, tag("p", moment(ended.ended_at), class_="quiet")]

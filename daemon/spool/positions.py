@@ -1,0 +1,147 @@
+"""Where each entry of the book stands, so that one can be had by its number: the oldest is 0.
+
+Of each entry only its place in its file is kept, which is 10 bytes: a book of years stays small in
+memory, and no more of it is read than is asked for.
+"""
+
+import re
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from io import BufferedReader
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from daemon.places import Place
+from daemon.spool import files
+from daemon.spool.book import FOLDER, REBUILT, Ended, ended_of
+
+_MONTH: Final = re.compile(r"\d{4}-\d\d\.jsonl", re.ASCII)
+# How a line begins and ends that was written whole.
+_LINE: Final = re.compile(
+    rb'\{"job":"([^"\\]+)","outcome":"(?:done|failed)","ended_at":([\d.e+]+),.*\}\n', re.DOTALL
+)
+# A crash writes a job a second time when it is settled, among the first that end after it.
+_MOST_TWICE: Final = 2000
+
+
+class _Line(NamedTuple):
+    file: int
+    offset: int
+    job: bytes
+    ended_at: float
+
+
+class Positions:
+    """The entries of the book in the work folder that the settings name, by their numbers.
+
+    Numbers stay what they are while this lives. What was found out later, and written into the book
+    as a whole, is seen by the next one.
+    """
+
+    def __init__(self, work: Path) -> None:
+        """Nothing is read yet."""
+        self._folder = Place(work, FOLDER)
+        self._names: list[str] = []
+        self._ends: dict[str, int] = {}
+        self._files = array("H")
+        self._offsets = array("Q")
+        self._recent: OrderedDict[bytes, int] = OrderedDict()
+        self._is_fresh = True
+
+    def count(self) -> int:
+        """How many entries there are by now. Raises `OSError`."""
+        if self._is_fresh:
+            self._take_in_all()
+            self._is_fresh = False
+        else:
+            for line in self._new_lines():
+                self._add(line)
+        return len(self._offsets)
+
+    def between(self, first: int, last: int) -> Sequence[Ended]:
+        """The entries from one number to before another, as far as there are such.
+
+        One that is damaged, or gone, is left out. Raises `OSError`.
+        """
+        found: list[Ended] = []
+        numbers = range(max(0, first), min(last, len(self._offsets)))
+        for file, part in _runs(numbers, self._files):
+            with (
+                suppress(FileNotFoundError),
+                files.reading(self._folder / self._names[file]) as book,
+            ):
+                found += self._read(book, part)
+        return found
+
+    def _read(self, book: BufferedReader, numbers: Sequence[int]) -> Iterator[Ended]:
+        for number in numbers:
+            book.seek(self._offsets[number])
+            with suppress(ValueError):
+                yield ended_of(book.readline())
+
+    def _take_in_all(self) -> None:
+        """The months in their order, and what was found out later of jobs that they lack."""
+        own = list(self._new_lines())
+        known = {line.job for line in own}
+        rebuilt = [line for line in self._lines_of(REBUILT) if line.job not in known]
+        if rebuilt:
+            own = sorted([*rebuilt, *own], key=lambda line: line.ended_at)
+        for line in own:
+            self._add(line)
+
+    def _add(self, line: _Line) -> None:
+        known = self._recent.get(line.job)
+        if known is not None:  # the last of two counts
+            self._files[known], self._offsets[known] = line.file, line.offset
+            return
+        self._recent[line.job] = len(self._offsets)
+        self._files.append(line.file)
+        self._offsets.append(line.offset)
+        if len(self._recent) > _MOST_TWICE:
+            self._recent.popitem(last=False)
+
+    def _new_lines(self) -> Iterator[_Line]:
+        try:
+            names = [name for name, _ in self._folder.listing()]
+        except FileNotFoundError:
+            return
+        months = sorted(name for name in names if _MONTH.fullmatch(name))
+        # Only the newest grow.
+        for name in months if self._is_fresh else months[-2:]:
+            yield from self._lines_of(name)
+
+    def _lines_of(self, name: str) -> Iterator[_Line]:
+        """The lines of a file that have come since the last look, if they are whole."""
+        try:
+            with files.reading(self._folder / name) as book:
+                book.seek(self._ends.get(name, 0))
+                content = book.read()
+        except FileNotFoundError:
+            return
+        file = self._number_of(name)
+        start = self._ends.get(name, 0)
+        whole = content[: content.rfind(b"\n") + 1]
+        self._ends[name] = start + len(whole)
+        for line in whole.splitlines(keepends=True):
+            if found := _LINE.fullmatch(line):
+                yield _Line(file, start, found[1], float(found[2]))
+            start += len(line)
+
+    def _number_of(self, name: str) -> int:
+        if name not in self._names:
+            self._names.append(name)
+        return self._names.index(name)
+
+
+def _runs(numbers: Sequence[int], of: "array[int]") -> Iterator[tuple[int, list[int]]]:
+    """Neighbours that lie in one file, together, with that file's number."""
+    run: list[int] = []
+    for number in numbers:
+        if run and of[run[-1]] != of[number]:
+            yield of[run[-1]], run
+            run = []
+        run.append(number)
+    if run:
+        yield of[run[-1]], run

@@ -1,0 +1,399 @@
+"""The gallery in the outbox: what is on its pages, when they are written, whose they are."""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from chronicles import FACTS, Chronicle, done, failed, snapshot
+from structlog.testing import capture_logs
+from test_page_elements import HOSTILE, Reader
+
+from daemon.people.pages import Gallery
+from daemon.people.pages.albums import PER_PAGE
+from daemon.people.pages.frame import MARK, MARK_WITHIN
+from daemon.spool import files
+from daemon.spool.book import Ended
+from daemon.spool.layout import Spool
+
+SETTLE = 12
+
+
+@pytest.fixture
+def book() -> Chronicle:
+    return Chronicle()
+
+
+@pytest.fixture
+def gallery(spool: Spool, book: Chronicle) -> Gallery:
+    return Gallery(spool, book)
+
+
+def update(gallery: Gallery, **more: object) -> None:
+    gallery.update(snapshot(**more))
+
+
+def settled(spool: Spool, book: Chronicle) -> Gallery:
+    """A gallery that has written all that is owed."""
+    gallery = Gallery(spool, book)
+    for _ in range(SETTLE):
+        update(gallery)
+    return gallery
+
+
+def text(spool: Spool, page: str = "index.html") -> str:
+    return (spool.outbox / page).read_text("utf-8")
+
+
+def shown(spool: Spool, page: str = "index.html") -> list[str]:
+    """The pictures on a page, from top to bottom."""
+    return re.findall(r"<h3><bdi>(.*?)</bdi>", text(spool, page))
+
+
+def names(numbers: range) -> list[str]:
+    return [f"cat {number}.jpg" for number in numbers]
+
+
+def pages(spool: Spool) -> dict[str, int]:
+    """The numbered pages, each with its inode: another one is another writing."""
+    return {path.name: path.stat().st_ino for path in (spool.outbox / "gallery").iterdir()}
+
+
+# -- What is on them -------------------------------------------------------------------------------
+
+
+def test_a_card_shows_before_and_after_and_leads_to_the_files(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    book.entries.append(done(1))
+    update(gallery)
+    read = Reader(text(spool))
+    pictures = [given for element, given in read.elements if element == "img"]
+    assert [each["src"] for each in pictures] == ["./holiday/cat%201.preview.jpg"] * 2
+    assert pictures[0]["alt"] == "holiday/cat 1.jpg, before and after"
+    links = [given["href"] for element, given in read.elements if element == "a"]
+    assert [link for link in links if link and "holiday" in link] == [
+        "./holiday/cat%201.png",
+        "./holiday/cat%201.preview.jpg",
+        "./holiday/cat%201.log",
+    ]
+    assert "Retouched · 4032 x 3024 · 2.5 s" in read.text
+    assert "edgeconnect, stage 3, width 64, fp32" in read.text
+    assert ".s480x360 { aspect-ratio: 480 / 360" in text(spool)
+
+
+def test_the_cut_out_comes_first_among_what_a_cut_out_has(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    made = ("cat.log", "cat.preview.jpg", "cat.trimap.png", "cat.cutout.png", "cat.alpha.png")
+    book.entries.append(done(1, "cat.jpg", task="matting", outputs=made))
+    update(gallery)
+    called = re.findall(r'<a href="\./cat[^"]*">(.*?)</a>', text(spool))
+    assert called == ["<strong>cut-out</strong>", "alpha", "trimap", "preview", "log"]
+
+
+def test_a_model_that_is_weak_or_untrained_is_told_with_the_result(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    noise = "the model is UNTRAINED: its weights are random"
+    facts = replace(FACTS, notes=(noise, "the model: a small starter network", "other"))
+    book.entries.append(done(1, facts=facts))
+    update(gallery)
+    assert f'<p class="warning">{noise}</p>' in text(spool)
+    assert '<p class="remark">the model: a small starter network</p>' in text(spool)
+    assert "<li>other</li>" in text(spool)
+
+
+def test_a_failure_is_told_in_the_words_of_its_reason(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    book.entries.append(failed(1))
+    update(gallery)
+    report = failed(1).report
+    assert report is not None
+    for page in ("index.html", "status.html"):
+        read = Reader(text(spool, page)).text
+        assert report.trouble().sentence in read
+        assert report.trouble().advice in read
+        assert "holiday/cat 1.jpg.reason.txt" in read
+
+
+def test_a_result_without_a_preview_is_shown_without(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    book.entries.append(done(1, outputs=("a.log", "a.png"), facts=replace(FACTS, preview=None)))
+    update(gallery)
+    assert "<img" not in text(spool)
+    assert "no preview" in text(spool)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("entry", [done, failed])
+def test_no_name_gets_an_element_or_an_attribute_into_a_page(
+    spool: Spool,
+    book: Chronicle,
+    gallery: Gallery,
+    name: str,
+    entry: Callable[..., Ended],
+) -> None:
+    # A slash in a name makes a line for the folder.
+    book.entries.append(entry(1, "in/plain.jpg" if "/" in name else "plain.jpg"))
+    update(gallery)
+    plain = {page: Reader(text(spool, page)) for page in ("index.html", "status.html")}
+    book.entries[0] = entry(1, name)
+    for path in plain:
+        (spool.outbox / path).unlink()
+    update(Gallery(spool, book))
+    for page, before in plain.items():
+        read = Reader(text(spool, page))
+        assert [element for element, _ in read.elements] == [
+            element for element, _ in before.elements
+        ]
+        known = {frozenset(given) for _, given in before.elements} | {frozenset({"title"})}
+        assert {frozenset(given) for _, given in read.elements} <= known
+
+
+def test_a_page_is_bounded_whatever_the_names_and_the_notes(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    longest = "/".join(["\u00e9" * 127] * 14) + "/x.jpg"
+    facts = replace(FACTS, notes=tuple(f"the model: {i} " + "n" * 9000 for i in range(200)))
+    book.entries += [done(i, longest, facts=facts) for i in range(PER_PAGE)]
+    update(gallery)
+    assert (spool.outbox / "index.html").stat().st_size < 5_000_000
+
+
+# -- Pages and their order -------------------------------------------------------------------------
+
+
+def test_the_index_shows_the_newest_first_and_leads_to_the_older(
+    spool: Spool, book: Chronicle
+) -> None:
+    book.entries += [done(i) for i in range(PER_PAGE + 10)]
+    settled(spool, book)
+    assert shown(spool) == names(range(PER_PAGE + 9, 9, -1))
+    assert shown(spool, "gallery/0001.html") == names(range(PER_PAGE - 1, -1, -1))
+    assert shown(spool, "gallery/0002.html") == names(range(PER_PAGE + 9, PER_PAGE - 1, -1))
+    assert 'href="gallery/0001.html" rel="next">Older' in text(spool)
+    assert 'href="0002.html" rel="prev">Newer' in text(spool, "gallery/0001.html")
+    assert "Newer" not in text(spool, "gallery/0002.html")
+
+
+@pytest.mark.parametrize("count", [0, 1, PER_PAGE - 1, PER_PAGE, PER_PAGE + 1, 3 * PER_PAGE])
+def test_from_the_index_every_entry_is_reached_and_no_link_leads_nowhere(
+    spool: Spool, book: Chronicle, count: int
+) -> None:
+    book.entries += [done(i) for i in range(count)]
+    settled(spool, book)
+    seen, found, left = set(), set(), [spool.outbox / "index.html"]
+    while left:
+        page = left.pop()
+        seen.add(page)
+        found |= set(shown(spool, str(page.relative_to(spool.outbox))))
+        for link in re.findall(r'href="([^":]*\.html)"', page.read_text()):
+            target = Path(os.path.normpath(page.parent / link))
+            assert target.exists(), f"{page.name} leads to {link}"
+            if target not in seen:
+                left.append(target)
+    assert found == set(names(range(count)))
+
+
+def test_a_full_page_is_never_written_again(spool: Spool, book: Chronicle) -> None:
+    book.entries += [done(i) for i in range(2 * PER_PAGE + 5)]
+    gallery = settled(spool, book)
+    before = pages(spool)
+    book.entries.append(done(999))
+    update(gallery)
+    after = pages(spool)
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"0003.html"}
+
+
+def test_many_that_ended_at_once_are_all_on_pages(spool: Spool, book: Chronicle) -> None:
+    book.entries.append(done(0))
+    gallery = settled(spool, book)
+    book.entries += [done(i) for i in range(1, 5 * PER_PAGE)]
+    for _ in range(SETTLE):
+        update(gallery)
+    for number in range(1, 6):
+        first = (number - 1) * PER_PAGE
+        expected = names(range(first + PER_PAGE - 1, first - 1, -1))
+        assert shown(spool, f"gallery/{number:04d}.html") == expected
+
+
+# -- When they are written -------------------------------------------------------------------------
+
+
+def test_nothing_is_written_where_nothing_has_changed(spool: Spool, book: Chronicle) -> None:
+    book.entries += [done(i) for i in range(5)]
+    gallery = settled(spool, book)
+    before = {path: path.stat().st_ino for path in spool.outbox.rglob("*.html")}
+    for second in range(5):
+        update(gallery, at=snapshot().at + second)
+    assert {path: path.stat().st_ino for path in spool.outbox.rglob("*.html")} == before
+
+
+def test_the_status_alone_is_written_where_only_that_has_changed(
+    spool: Spool, book: Chronicle
+) -> None:
+    book.entries += [done(i) for i in range(5)]
+    gallery = settled(spool, book)
+    before = {path.name: path.stat().st_ino for path in spool.outbox.rglob("*.html")}
+    update(gallery, ready=("cat.jpg",))
+    after = {path.name: path.stat().st_ino for path in spool.outbox.rglob("*.html")}
+    assert {name for name in after if after[name] != before[name]} == {"status.html"}
+    assert "cat.jpg" in text(spool, "status.html")
+
+
+@pytest.mark.parametrize("page", ["index.html", "status.html", "gallery/0001.html"])
+def test_a_page_that_was_taken_away_is_made_anew(spool: Spool, book: Chronicle, page: str) -> None:
+    book.entries += [done(i) for i in range(PER_PAGE + 5)]
+    gallery = settled(spool, book)
+    content = (spool.outbox / page).read_bytes()
+    (spool.outbox / page).unlink()
+    # An old page is missed at the next start, the others at once.
+    update(Gallery(spool, book) if "gallery" in page else gallery)
+    assert (spool.outbox / page).read_bytes() == content
+
+
+def test_after_a_restart_nothing_is_read_of_old_pages(spool: Spool, book: Chronicle) -> None:
+    book.entries += [done(i) for i in range(20 * PER_PAGE + 5)]
+    settled(spool, book)
+    before, book.read = pages(spool), 0
+    update(Gallery(spool, book))
+    assert pages(spool) == before
+    assert book.read < 1000 + 3 * PER_PAGE  # the newest page, the index, and the failures
+
+
+def test_pages_that_a_crash_left_behind_are_brought_up_to_date(
+    spool: Spool, book: Chronicle
+) -> None:
+    book.entries += [done(i) for i in range(PER_PAGE - 5)]
+    settled(spool, book)
+    book.entries += [done(i) for i in range(PER_PAGE - 5, 2 * PER_PAGE + 5)]
+    update(Gallery(spool, book))  # the daemon that knew of these is gone
+    assert shown(spool, "gallery/0001.html") == names(range(PER_PAGE - 1, -1, -1))
+    assert shown(spool, "gallery/0002.html") == names(range(2 * PER_PAGE - 1, PER_PAGE - 1, -1))
+
+
+def test_pages_of_another_book_are_all_written_anew(spool: Spool, book: Chronicle) -> None:
+    book.entries += [done(i) for i in range(3 * PER_PAGE)]
+    settled(spool, book)
+    other = Chronicle([done(1000 + i) for i in range(3 * PER_PAGE)])
+    settled(spool, other)
+    assert shown(spool, "gallery/0001.html") == names(range(1000 + PER_PAGE - 1, 999, -1))
+
+
+def test_pages_that_were_not_all_written_when_it_ended_are_written_by_the_next(
+    spool: Spool, book: Chronicle
+) -> None:
+    book.entries += [done(i) for i in range(30 * PER_PAGE)]
+    update(Gallery(spool, book))
+    assert len(pages(spool)) < 31
+    for _ in range(2):
+        update(Gallery(spool, book))  # each is ended after one update
+    settled(spool, book)
+    assert len(pages(spool)) == 31
+
+
+# -- Whose they are --------------------------------------------------------------------------------
+
+
+def _link(path: Path) -> None:
+    (path.parent / "elsewhere.txt").write_text("mine")
+    path.symlink_to("elsewhere.txt")
+
+
+FOREIGN: dict[str, Callable[[Path], object]] = {
+    "a page": lambda path: path.write_text("<!doctype html><title>mine</title>"),
+    "an empty file": lambda path: path.write_bytes(b""),
+    "a link": _link,
+    "a folder": lambda path: path.mkdir(),
+    "a mark that comes late": lambda path: path.write_text(" " * MARK_WITHIN + MARK),
+}
+
+
+@pytest.mark.parametrize("page", ["index.html", "status.html", "gallery/0001.html"])
+@pytest.mark.parametrize("what", FOREIGN)
+def test_what_is_not_ours_is_left_alone_and_told_once(
+    spool: Spool, book: Chronicle, page: str, what: str
+) -> None:
+    place = spool.outbox / page
+    place.parent.mkdir(exist_ok=True)
+    FOREIGN[what](place)
+    before = place.lstat().st_ino
+    with capture_logs() as logged:
+        gallery = Gallery(spool, book)
+        for number in range(5):
+            book.entries.append(done(number))
+            update(gallery)
+    assert place.lstat().st_ino == before
+    told = [each for each in logged if each["event"] == "page_not_written"]
+    assert [each["page"] for each in told] == [page]
+    others = {"index.html", "status.html", "gallery/0001.html"} - {page}
+    assert all(MARK in text(spool, other) for other in others)
+    assert not list(spool.outbox.rglob(".retouchd-*"))
+
+
+def test_what_comes_into_the_place_of_a_page_just_now_is_left_alone(
+    spool: Spool, book: Chronicle, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update(gallery)
+    real = files.rename
+
+    def rename_too_late(*arguments: object) -> None:
+        if "html" in str(arguments[1]):
+            (spool.outbox / "index.html").unlink()
+            (spool.outbox / "index.html").write_text("mine")
+        real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(files, "rename", rename_too_late)
+    book.entries.append(done(1))
+    update(gallery)
+    assert text(spool) == "mine"
+    assert not list(spool.outbox.rglob(".retouchd-*"))
+
+
+def test_a_file_in_the_place_of_the_gallery_is_told_and_the_index_written(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    (spool.outbox / "gallery").write_text("mine")
+    book.entries.append(done(1))
+    with capture_logs() as logged:
+        update(gallery)
+        update(gallery)
+    assert [each["page"] for each in logged] == ["gallery/0001.html"]
+    assert shown(spool) == ["cat 1.jpg"]
+
+
+def test_pages_get_the_mode_of_results_and_the_mark(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    update(gallery)
+    for page in ("index.html", "status.html", "gallery/0001.html"):
+        path = spool.outbox / page
+        assert path.stat().st_mode & 0o777 == spool.ownership.file_mode
+        assert MARK.encode() in path.read_bytes()[:MARK_WITHIN]
+    folder = (spool.outbox / "gallery").stat().st_mode & 0o7777
+    assert folder == spool.ownership.folder_mode
+
+
+# -- How long they take ----------------------------------------------------------------------------
+
+
+def test_fifty_thousand_results_are_updated_in_less_than_a_second(
+    spool: Spool, book: Chronicle
+) -> None:
+    book.entries += [done(i) for i in range(50_000)]
+    gallery = Gallery(spool, book)
+    times = []
+    for number in range(12):
+        began = time.process_time()
+        update(gallery)
+        times.append(time.process_time() - began)
+        book.entries.append(done(50_000 + number))
+    assert max(times) < 1
+    assert shown(spool)[0] == "cat 50010.jpg"

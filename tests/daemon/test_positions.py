@@ -1,0 +1,139 @@
+"""Entries of the book by their numbers: the oldest is 0, and a number stays what it is."""
+
+import time
+from pathlib import Path
+
+import pytest
+from chronicles import done, failed
+
+from daemon.spool.book import FOLDER, REBUILT, Book, line_of
+from daemon.spool.positions import Positions
+
+MONTH_S = 31 * 86_400
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Book:
+    return Book(tmp_path)
+
+
+@pytest.fixture
+def positions(tmp_path: Path) -> Positions:
+    return Positions(tmp_path)
+
+
+def file_of(work: Path) -> Path:
+    (found,) = (work / FOLDER).iterdir()
+    return found
+
+
+def test_without_a_book_there_are_none(positions: Positions) -> None:
+    assert positions.count() == 0
+    assert positions.between(0, 10) == []
+
+
+def test_entries_have_numbers_from_the_oldest_on(book: Book, positions: Positions) -> None:
+    entries = [done(1), failed(2), done(3, "caf\udce9\n\u202e.jpg")]
+    for ended in entries:
+        book.append(ended)
+    assert positions.count() == 3
+    assert positions.between(0, 3) == entries
+    assert positions.between(1, 2) == [entries[1]]
+    assert positions.between(-5, 99) == entries
+
+
+def test_what_is_added_later_gets_the_next_numbers(book: Book, positions: Positions) -> None:
+    book.append(done(1))
+    assert positions.count() == 1
+    assert positions.count() == 1
+    book.append(done(2))
+    book.append(done(3))
+    assert positions.count() == 3
+    assert positions.between(0, 9) == [done(1), done(2), done(3)]
+
+
+def test_months_follow_each_other_and_are_read_together(book: Book, positions: Positions) -> None:
+    entries = [done(i, ended_at=1.7e9 + i * MONTH_S / 2) for i in range(9)]
+    for ended in entries[:5]:
+        book.append(ended)
+    assert positions.count() == 5
+    for ended in entries[5:]:
+        book.append(ended)
+        positions.count()
+    assert positions.between(0, 99) == entries
+    assert positions.between(3, 6) == entries[3:6]
+
+
+def test_a_job_that_a_crash_wrote_twice_counts_once_and_as_the_last_says(
+    book: Book, positions: Positions
+) -> None:
+    book.append(done(1))
+    book.append(done(2, attempts=1))
+    assert positions.count() == 2
+    book.append(done(2, attempts=2))
+    book.append(done(3))
+    assert positions.count() == 3
+    assert positions.between(0, 9) == [done(1), done(2, attempts=2), done(3)]
+
+
+def test_what_a_crash_cut_off_is_passed_over(
+    book: Book, positions: Positions, tmp_path: Path
+) -> None:
+    book.append(done(1))
+    with file_of(tmp_path).open("ab") as file:
+        file.write(line_of(done(2))[:-20])
+    assert positions.count() == 1
+    book.append(done(3))
+    assert positions.count() == 2
+    assert positions.between(0, 9) == [done(1), done(3)]
+
+
+def test_a_line_that_is_not_whole_yet_is_seen_when_it_is(
+    book: Book, positions: Positions, tmp_path: Path
+) -> None:
+    book.append(done(1))
+    line = line_of(done(2))
+    with file_of(tmp_path).open("ab") as file:
+        file.write(line[:100])
+        file.flush()
+        assert positions.count() == 1
+        file.write(line[100:])
+    assert positions.count() == 2
+    assert positions.between(1, 2) == [done(2)]
+
+
+def test_what_was_found_out_later_stands_where_it_belongs(
+    book: Book, positions: Positions, tmp_path: Path
+) -> None:
+    for number in (2, 4):
+        book.append(done(number))
+    rebuilt = [done(1), done(2, attempts=9), done(3)]
+    (tmp_path / FOLDER / REBUILT).write_bytes(b"".join(map(line_of, rebuilt)))
+    assert positions.count() == 4
+    assert positions.between(0, 9) == [done(1), done(2), done(3), done(4)]
+
+
+def test_a_month_that_was_taken_away_is_left_out(
+    book: Book, positions: Positions, tmp_path: Path
+) -> None:
+    book.append(done(1, ended_at=1.7e9))
+    book.append(done(2, ended_at=1.7e9 + MONTH_S))
+    assert positions.count() == 2
+    min((tmp_path / FOLDER).iterdir()).unlink()
+    assert [each.job for each in positions.between(0, 9)] == [done(2).job]
+
+
+def test_a_book_of_years_is_looked_through_quickly(
+    positions: Positions, book: Book, tmp_path: Path
+) -> None:
+    book.append(done(0))
+    with file_of(tmp_path).open("ab") as file:
+        file.write(b"".join(line_of(done(i)) for i in range(1, 50_000)))
+    began = time.process_time()
+    assert positions.count() == 50_000
+    assert positions.between(49_999, 50_000) == [done(49_999)]
+    assert time.process_time() - began < 3
+    began = time.process_time()
+    book.append(done(50_000))
+    assert positions.count() == 50_001
+    assert time.process_time() - began < 0.1

@@ -1,0 +1,177 @@
+"""The page that says what is going on, in the words of the reasons."""
+
+import re
+import time
+
+import pytest
+from chronicles import AT, Chronicle, done, failed, snapshot
+from test_page_elements import HOSTILE, Reader
+
+from daemon.intake.pairing import Waiting
+from daemon.people.pages import Gallery
+from daemon.people.pages.status import MOST_LISTED, status_body, status_page
+from daemon.reasons import REASONS, Kind, Report
+from daemon.spool.book import Ended
+from daemon.spool.layout import Spool
+from daemon.supervisor.snapshot import MOST_TOLD, Running, Served, Snapshot
+from daemon.supervisor.tally import Tally
+
+FACTS: dict[str, str | int | float] = {
+    "stem": "cat", "purpose": "fill holes", "role": "mask", "where": "beside it", "files": "a, b",
+    "name": "cat.jpg", "seconds": 5, "task": "matting", "setting": "matting_model",
+    "suffix": ".heic", "path": "/srv/<spool>", "detail": "its end is missing",
+}  # fmt: skip
+
+
+def read(given: Snapshot, *failures: Ended) -> str:
+    return Reader(status_page(status_body(given, list(failures)), AT).decode()).text
+
+
+def section(heading: str, text: str) -> str:
+    """What stands below a heading."""
+    return text.partition(heading)[2]
+
+
+@pytest.mark.parametrize(
+    "key", [key for key, reason in REASONS.items() if reason.kind is Kind.WAIT]
+)
+def test_what_waits_is_told_with_its_reason_and_what_to_do(key: str) -> None:
+    report = Report(key, dict(FACTS))
+    waiting = (Waiting("holiday/cat.jpg", report),)
+    told = section("Waiting for something", read(snapshot(waiting=waiting, waiting_for={key: 1})))
+    assert "holiday/cat.jpg" in told
+    assert report.trouble().sentence in told
+    assert report.trouble().advice in told
+
+
+@pytest.mark.parametrize(
+    "key", [key for key, reason in REASONS.items() if reason.kind in (Kind.WORLD, Kind.WAIT)]
+)
+def test_what_holds_all_work_up_is_told_first(key: str) -> None:
+    report = Report(key, dict(FACTS))
+    told = read(snapshot(holds=report, holds_since=AT - 60))
+    assert "All work is held up" + report.trouble().sentence in told
+    assert report.trouble().advice in told
+    assert "2026-11-23 05:59 UTC" in told
+
+
+@pytest.mark.parametrize(
+    "key", [key for key, reason in REASONS.items() if reason.kind in (Kind.FILE, Kind.RETRY)]
+)
+def test_what_failed_is_told_with_its_reason_and_what_to_do(key: str) -> None:
+    report = Report(key, dict(FACTS))
+    told = section("Could not be done", read(snapshot(), failed(1, report=report, attempts=3)))
+    assert report.trouble(attempts=3).sentence in told
+    assert report.trouble(attempts=3).advice in told
+
+
+def test_one_stuck_job_is_told_and_does_not_look_like_a_standstill() -> None:
+    report = Report("mount_away", {"path": "/srv/disk", "detail": "gone"})
+    told = read(snapshot(stuck=report))
+    assert "the others go on" in told
+    assert report.trouble().advice in told
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({}, "All done"),
+        ({"tally": Tally(ready=1)}, "At work"),
+        ({"devices": ()}, "Starting"),
+        ({"is_paused": True}, "Paused"),
+    ],
+)
+def test_the_state_is_told_in_a_word(more: dict[str, object], says: str) -> None:
+    assert says in read(snapshot(**more))
+
+
+def test_who_was_stopped_says_so() -> None:
+    page = status_page(status_body(snapshot(devices=()), [], is_over=True), AT).decode()
+    assert "Not running" in page
+    assert "Starting" not in page
+
+
+def test_what_runs_waits_and_has_just_arrived_is_listed() -> None:
+    told = read(
+        snapshot(
+            tally=Tally(done=1234, failed=5, running=1, ready=3),
+            running=(Running("j", "a/run.jpg", "matting", AT - 60, 2),),
+            ready=("b/next.jpg", "b/later.jpg"),
+            settling=("c/new.jpg",),
+            devices=(Served("cuda:0", {"matting": "deep image matting, fp16"}),),
+        )
+    )
+    assert "a/run.jpg" in section("Being worked on", told).partition("Next in turn")[0]
+    assert "try 2" in told
+    assert "b/next.jpg" in section("Next in turn", told).partition("Just arrived")[0]
+    assert "c/new.jpg" in section("Just arrived", told)
+    assert "deep image matting, fp16" in section("cuda:0", told)
+    assert "1,234" in told
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_is_anything_but_text(name: str) -> None:
+    def elements(path: str) -> list[str]:
+        given = snapshot(
+            running=(Running("j", path, "inpaint", AT, 1),),
+            ready=(path,),
+            settling=(path,),
+            waiting=(Waiting(path, Report("ambiguous", {"files": path})),),
+            holds=Report("io_error", {"path": path, "detail": path}),
+            devices=(Served(path, {"inpaint": path}),),
+        )
+        return [element for element, _ in Reader(status_body(given, [])).elements]
+
+    assert elements(name) == elements("plain.jpg")
+
+
+def test_a_full_inbox_gives_a_page_of_bounded_size_that_counts_the_rest() -> None:
+    path = "x" * 250 + "/" + "y" * 250
+    waiting = tuple(Waiting(path, Report("ambiguous", {"files": path})) for _ in range(MOST_TOLD))
+    body = status_body(
+        snapshot(
+            tally=Tally(ready=40_000),
+            ready=(path,) * MOST_TOLD,
+            waiting=waiting,
+            waiting_for={"ambiguous": 70_000},
+        ),
+        [failed(i) for i in range(MOST_LISTED)],
+    )
+    assert len(body) < 1_000_000
+    assert f"and {70_000 - MOST_LISTED:,} more" in body
+    assert f"and {40_000 - MOST_LISTED:,} more" in body
+
+
+def test_when_it_was_written_stands_in_it_and_that_it_may_be_old() -> None:
+    page = status_page(status_body(snapshot(), []), AT).decode()
+    assert '<time datetime="2026-11-23T06:00:00Z" data-written="yes">2026-11-23 06:00 UTC' in page
+    assert "or retouchd is not running" in Reader(page).text
+
+
+def test_a_failure_is_listed_until_its_picture_is_done(spool: Spool) -> None:
+    book = Chronicle([failed(1), failed(2), done(3), failed(4)])
+    gallery = Gallery(spool, book)
+    gallery.update(snapshot())
+    assert _failures(spool) == ["holiday/cat 4.jpg", "holiday/cat 2.jpg", "holiday/cat 1.jpg"]
+    book.entries += [done(2), failed(1)]
+    gallery.update(snapshot())
+    assert _failures(spool) == ["holiday/cat 1.jpg", "holiday/cat 4.jpg"]
+
+
+def test_of_very_many_failures_the_newest_are_listed(spool: Spool) -> None:
+    book = Chronicle([failed(i) for i in range(5 * MOST_LISTED)])
+    Gallery(spool, book).update(snapshot())
+    newest = range(5 * MOST_LISTED - 1, 4 * MOST_LISTED - 1, -1)
+    assert _failures(spool) == [f"holiday/cat {number}.jpg" for number in newest]
+
+
+def _failures(spool: Spool) -> list[str]:
+    page = (spool.outbox / "status.html").read_text()
+    return re.findall(r"<li><bdi>(.*?)</bdi><p><b>Could not be done", page)
+
+
+def test_a_status_with_a_full_inbox_is_made_in_no_time() -> None:
+    waiting = tuple(Waiting(f"{i}.jpg", Report("empty")) for i in range(MOST_TOLD))
+    began = time.process_time()
+    status_body(snapshot(ready=("a.jpg",) * MOST_TOLD, waiting=waiting), [])
+    assert time.process_time() - began < 0.5
