@@ -10,15 +10,17 @@ import os
 import sys
 import typing
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from daemon import __version__
 from daemon.artifact import ArtifactError
 from daemon.events import configure, let_go
-from daemon.people.audience import Audience, heard_out
+from daemon.people.audience import Audience
 from daemon.people.check import check, model_manifest
 from daemon.people.history import MOST_LISTED, show_history
+from daemon.people.hooks import called_hooks
 from daemon.people.pages import kept_pages
 from daemon.people.pausing import say_pause, say_resume, why_not_once
 from daemon.people.progress import print_summary, progress_bar
@@ -39,8 +41,6 @@ _ASKED = {"as_json", "watch", "path", "failures", "limit", "rebuild", "paths", "
 
 # A supervisor that was killed leaves a worker that ends on its own, but not at once.
 _WAIT_FOR_LOCK_S = 10.0
-# A service that is stopped makes the calls that are due when it starts again.
-_LAST_CALLS_S = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,15 +97,17 @@ def _work(settings: Settings, *, once: bool) -> int:
     if once and (why := why_not_once(settings)):
         print(f"retouchd: {why}", file=sys.stderr)
         return FAILED
-    with locked(spool, _WAIT_FOR_LOCK_S) as lock, kept_pages(settings, spool) as pages:
+    with ExitStack() as stack:
+        lock = stack.enter_context(locked(spool, _WAIT_FOR_LOCK_S))
+        pages = stack.enter_context(kept_pages(settings, spool))
+        hooks = stack.enter_context(called_hooks(settings, once=once))
         if not once:
-            with heard_out(Audience(settings, pages), _LAST_CALLS_S) as told:
-                Supervisor(settings, spool, lock, on_change=told).run()
+            told = Audience(settings, pages=pages, hooks=hooks)
+            Supervisor(settings, spool, lock, on_change=told).run()
             return DONE
-        with progress_bar() as feed:
-            audience = Audience(settings, pages, feed)
-            with heard_out(audience, settings.hook_timeout_s) as told:
-                summary = Supervisor(settings, spool, lock, until_idle=True, on_change=told).run()
+        with progress_bar() as progress:
+            told = Audience(settings, pages=pages, hooks=hooks, progress=progress)
+            summary = Supervisor(settings, spool, lock, until_idle=True, on_change=told).run()
     print_summary(summary)
     if why := why_not_once(settings):
         print(f"retouchd: {why}", file=sys.stderr)

@@ -85,7 +85,7 @@ def test_where_there_is_no_state_there_is_none(tmp_path: Path) -> None:
 
 def test_everybody_is_told_each_snapshot(settings: Settings) -> None:
     heard: list[Snapshot] = []
-    audience = Audience(settings, heard.append)
+    audience = Audience(settings, progress=heard.append)
     audience(SNAPSHOT)
     assert heard == [SNAPSHOT]
     assert read_state(settings.folders()["work"]) == SNAPSHOT
@@ -97,7 +97,7 @@ def test_who_fails_is_named_once_and_hurts_nobody_until_it_goes_well_again(
     heard: list[Snapshot] = []
     work = settings.folders()["work"]
     (work / STATE).mkdir()
-    audience = Audience(settings, heard.append)
+    audience = Audience(settings, progress=heard.append)
     with capture_logs() as lines:
         for _ in range(3):
             audience(SNAPSHOT)
@@ -117,7 +117,7 @@ def test_any_error_of_a_listener_is_only_logged(settings: Settings) -> None:
         raise ZeroDivisionError
 
     with capture_logs() as lines:
-        Audience(settings, clumsy)(SNAPSHOT)
+        Audience(settings, progress=clumsy)(SNAPSHOT)
     assert lines[0]["why"] == "ZeroDivisionError"
 
 
