@@ -14,7 +14,7 @@ from daemon.intake.names import Junk, is_junk_folder, kind_of, kind_of_junk, spl
 from daemon.intake.pairing import Pair
 from daemon.people.answers import Step, in_words, no, note, until_a_cross, yes
 from daemon.people.near import near_misses
-from daemon.people.scene import Scene, Verdict
+from daemon.people.scene import Scene, Verdict, files_of
 from daemon.places import Place
 from daemon.reasons import one_line, world_trouble
 
@@ -58,7 +58,7 @@ def _steps(scene: Scene, path: str) -> Iterator[Step]:
         yield from _folder(scene, path)
         return
     yield from _file(about)
-    yield from _name(scene, place.name)
+    yield from _name(scene, path)
     try:
         verdict = scene.inbox.verdict(path)
     except OSError as error:
@@ -130,7 +130,8 @@ def _file(about: os.stat_result | None) -> Iterator[Step]:
     yield yes("file", f"it is there, a file of {about.st_size} bytes.")
 
 
-def _name(scene: Scene, name: str) -> Iterator[Step]:
+def _name(scene: Scene, path: str) -> Iterator[Step]:
+    name = path.rpartition("/")[2]
     junk = kind_of_junk(name)
     if junk is not None:
         does = "Rename it, if it is whole and meant to be worked."
@@ -138,7 +139,7 @@ def _name(scene: Scene, name: str) -> Iterator[Step]:
             does = "Nothing to do while it is uploaded; if the upload broke off, copy it again."
         yield no("name", f"its name {_JUNK[junk]}.", does)
         return
-    if kind_of(name, with_markers=scene.settings.done_marker) is not None:
+    if kind_of(name, with_markers=scene.asks_for_marker(path)) is not None:
         yield yes("name", "its name is one of a picture or of what goes with one.")
         return
     if kind_of(name, with_markers=True) == "marker":
@@ -156,7 +157,7 @@ def _name(scene: Scene, name: str) -> Iterator[Step]:
 def _kind(scene: Scene, path: str, verdict: Verdict) -> Iterator[Step]:
     if verdict.waits and verdict.waits.report.key == "unreadable_kind":
         yield in_words("kind", verdict.waits.report.trouble())
-    elif kind_of(path.rpartition("/")[2], with_markers=scene.settings.done_marker) == "picture":
+    elif kind_of(path.rpartition("/")[2], with_markers=scene.asks_for_marker(path)) == "picture":
         yield yes("kind", "pictures of its kind are read here.")
 
 
@@ -165,7 +166,7 @@ def _rules(scene: Scene, path: str, verdict: Verdict) -> Iterator[Step]:
     folders = MattingFolders(scene.settings.matting_folders)
     if folders.hold(path):
         yield note("rules", "it lies in a matting folder: here a mask means cut out.")
-    if scene.settings.done_marker:
+    if scene.asks_for_marker(path):
         yield note("rules", "pairs are taken only with a marker (done_marker).")
     if verdict.pair is not None:
         task = "retouched" if verdict.pair.task == "inpaint" else "cut out"
@@ -173,25 +174,33 @@ def _rules(scene: Scene, path: str, verdict: Verdict) -> Iterator[Step]:
 
 
 def _gates(scene: Scene, path: str, verdict: Verdict) -> Iterator[Step]:
-    waits = verdict.waits
-    key = waits.report.key if waits else None
+    key = verdict.waits.report.key if verdict.waits else None
     for gate, reasons in _GATES:
-        if waits is not None and key in reasons:
-            if waits.path != path:
-                yield note(gate, f"it is about {one_line(waits.path)}, the other one of the pair:")
-            if verdict.is_told and scene.state is not None:
-                yield note(gate, "so the daemon found when it tried:")
-            yield from near_misses(scene, path, waits.report.key)
-            yield in_words(gate, waits.report.trouble(), is_patient=key == "not_quiet")
+        if key in reasons:
+            yield from _stopped(scene, gate, path, verdict)
             return
         if verdict.pair is not None:
             yield from _passed(scene, gate, verdict.pair)
+    yield from _stopped(scene, "waits", path, verdict)
+
+
+def _stopped(scene: Scene, gate: str, path: str, verdict: Verdict) -> Iterator[Step]:
+    waits = verdict.waits
+    if waits is None:
+        return
+    if waits.path != path:
+        yield note(gate, f"it is about {one_line(waits.path)}, the other one of the pair:")
+    if verdict.is_told:
+        yield note(gate, "so the daemon found when it tried:")
+    key = waits.report.key
+    yield from near_misses(scene, path, key)
+    yield in_words(gate, waits.report.trouble(), is_patient=key == "not_quiet")
 
 
 def _passed(scene: Scene, gate: str, pair: Pair) -> Iterator[Step]:
     match gate:
         case "companion":
-            names = f"{one_line(pair.picture.path)} and {one_line(pair.companion.path)}"
+            names = " and ".join(one_line(entry.path) for entry in files_of(pair))
             yield yes(gate, f"{names} are a pair.")
         case "marker" if pair.marker is not None:
             yield yes(gate, f"its marker is there: {one_line(pair.marker.path)}.")

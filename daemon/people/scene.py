@@ -33,9 +33,10 @@ from daemon.supervisor.unclaimable import Allows, Unclaimable
 WATCHED_S: Final = 1.0
 # A clock by which every quiet period and every retry is over.
 _LATER_S: Final = 1e7
-# What no look tells: only who has tried to work a pair, or to claim it, knows.
-_ONLY_TRIED: Final = {
-    *("incomplete", "cannot_be_held", "permission", "other_filesystem", "io_error")
+# What a look tells by itself. All else only who has tried to work a pair, or to claim it, knows.
+_SEEN: Final = {
+    *("companion_missing", "picture_missing", "ambiguous", "marker_missing", "marker_alone"),
+    *("not_quiet", "empty", "no_model", "unreadable_kind", "unreadable"),
 }
 
 
@@ -70,6 +71,11 @@ class Scene:
     def inbox(self) -> "Looked":
         """The inbox as it is now. Raises `OSError` where it can't be listed."""
         return Looked(self)
+
+    def asks_for_marker(self, path: str) -> bool:
+        """Whether a pair that lies there is taken only with a marker."""
+        del path  # all folders have the same rules
+        return self.settings.done_marker
 
     @property
     def live(self) -> Snapshot | None:
@@ -145,7 +151,7 @@ class Looked:
         return Verdict(pair, waits)
 
     def _first_waiting(self, pair: Pair) -> Waiting | None:
-        paths = (pair.picture.path, pair.companion.path)
+        paths = [entry.path for entry in files_of(pair)]
         return next((self._waiting[path] for path in paths if path in self._waiting), None)
 
     def _lacks_rights(self, pair: Pair) -> Waiting | None:
@@ -167,9 +173,9 @@ class Looked:
         if state is None or _changed_at(self._scene.spool, pair) > state.at:
             return None
         known = {waiting.path: waiting for waiting in state.waiting}
-        paths = (pair.picture.path, pair.companion.path)
+        paths = [entry.path for entry in files_of(pair)]
         found = next((known[path] for path in paths if path in known), None)
-        return found if found and found.report.key in _ONLY_TRIED else None
+        return found if found and found.report.key not in _SEEN else None
 
     def _too_young(self, pair: Pair) -> Waiting | None:
         live, path = self._scene.live, pair.picture.path
@@ -182,9 +188,14 @@ class Looked:
         return Waiting(path, Report.of(Trouble("not_quiet", seconds=period)))
 
 
+def files_of(pair: Pair) -> list[Entry]:
+    """What a worker reads of a pair."""
+    return [entry for entry in (pair.picture, pair.companion) if entry]
+
+
 def _changed_at(spool: Spool, pair: Pair) -> float:
     """When a file of the pair was last written, moved or touched, by the file system's clock."""
-    abouts = [Place(spool.inbox, entry.path).about() for entry in (pair.picture, pair.companion)]
+    abouts = [Place(spool.inbox, entry.path).about() for entry in files_of(pair)]
     return max((max(about.st_mtime, about.st_ctime) for about in abouts if about), default=0.0)
 
 
