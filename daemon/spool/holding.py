@@ -15,7 +15,7 @@ from daemon.intake.mounts import mounts_below
 from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.spool import files
-from daemon.spool.layout import Spool
+from daemon.spool.layout import HIDDEN_WORK, Spool
 from daemon.spool.record import IN, Original, Record, held
 
 
@@ -59,10 +59,12 @@ def remove_rooms(spool: Spool, record: Record) -> None:
 def remove_left_rooms(spool: Spool) -> list[Place]:
     """Remove the empty folders that ended jobs have left on mounts.
 
-    What holds a file stays, and is returned: its record may lie in another work folder.
+    What holds a file stays, and is returned: its record may lie in another work folder. So is the
+    work folder, with its jobs, of a mount that was the inbox before.
     """
     left: list[Place] = []
     for mount in mounts_below(spool.inbox):
+        left += _work_of_before(spool, mount)
         with suppress(OSError):
             for name, _ in spool.jobs_on(mount).listing():
                 if not spool.job(name).is_there():
@@ -78,7 +80,7 @@ def is_held(spool: Spool, record: Record, original: Original) -> bool:
     if not original.mount:
         return place.is_there()
     # In the folder as it was opened: a mount that goes at this moment must not look empty.
-    with _opened(spool, place.parent, original.mount) as fd:
+    with _opened(spool, record, original) as fd:
         try:
             os.stat(place.name, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -99,13 +101,25 @@ def sync_rooms(spool: Spool, record: Record) -> None:
 
 
 @contextmanager
-def _opened(spool: Spool, room: Place, mount: str) -> Iterator[int]:
+def _opened(spool: Spool, record: Record, original: Original) -> Iterator[int]:
+    room = held(spool, record, original).parent
     try:
         with room.opened() as fd:
             files.require_private(room, fd)
             yield fd
     except OSError as error:
-        raise MountAway(spool.inbox / mount, error.strerror) from None
+        why = error.strerror
+        if isinstance(error, FileNotFoundError) and original.mount in mounts_below(spool.inbox):
+            why = f"what is mounted there knows nothing of job {record.job}"
+        raise MountAway(spool.inbox / original.mount, why) from None
+
+
+def _work_of_before(spool: Spool, mount: str) -> list[Place]:
+    work = Place(spool.inbox, mount) / HIDDEN_WORK
+    with suppress(OSError):
+        if any((work / name / IN).is_folder() for name, _ in work.listing()):
+            return [work]
+    return []
 
 
 def _on_mounts(record: Record) -> list[Original]:

@@ -22,9 +22,11 @@ from daemon.spool.files import Ownership
 
 log = structlog.get_logger()
 
-# Serves as the work folder where the inbox is a mount of its own, and holds the originals that lie
-# on a mount inside it. Hidden, so the scan ignores it.
+# Serves as the work folder where the inbox is a mount of its own. Hidden, so the scan ignores it.
 HIDDEN_WORK: Final = ".retouchd-work"
+# Holds the originals that lie on a mount inside the inbox. By another name: where such a mount
+# becomes the inbox, what is held there must not look like jobs of a work folder without records.
+HIDDEN_ROOMS: Final = ".retouchd-held"
 
 
 class SpoolInUseError(Exception):
@@ -58,7 +60,7 @@ class Spool:
 
     def jobs_on(self, mount: str) -> Place:
         """What stands in for `jobs` on a mount in the inbox, out of which no rename leads."""
-        return Place(self.inbox, mount) / HIDDEN_WORK if mount else self.jobs
+        return Place(self.inbox, mount) / HIDDEN_ROOMS if mount else self.jobs
 
     def require_ours(self) -> None:
         """Raise `PermissionError` where the work folder has become somebody else's.

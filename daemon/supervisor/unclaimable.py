@@ -15,7 +15,7 @@ from daemon.intake.pairing import Pair, Waiting
 from daemon.intake.scan import Identity
 from daemon.places import Place
 from daemon.reasons import Report, Trouble, world_trouble
-from daemon.spool.layout import HIDDEN_WORK
+from daemon.spool.layout import HIDDEN_ROOMS
 
 AGAIN_AFTER_S: Final = 300.0
 
@@ -86,7 +86,7 @@ class Unclaimable:
             return False
         report = _report(error, pair.picture.path)
         if mount:
-            facts = {"path": mount, "name": HIDDEN_WORK, "detail": error.strerror}
+            facts = {"path": mount, "name": HIDDEN_ROOMS, "detail": error.strerror}
             report = Report.of(Trouble("cannot_be_held", **facts))
         waiting = Waiting(pair.picture.path, report)
         self._known[pair.picture.path] = _Known(waiting, pair.identities, now + AGAIN_AFTER_S)

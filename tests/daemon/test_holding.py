@@ -17,7 +17,7 @@ from daemon.reasons import Trouble
 from daemon.settings import Settings
 from daemon.spool import files, jobs, recovery
 from daemon.spool.holding import MountAway, make_rooms, remove_left_rooms
-from daemon.spool.layout import HIDDEN_WORK, Spool, open_spool
+from daemon.spool.layout import HIDDEN_ROOMS, HIDDEN_WORK, Spool, open_spool
 from daemon.spool.record import Record, State, load
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
@@ -43,7 +43,7 @@ class Scanner:
 
     def held(self) -> dict[str, bytes]:
         """What lies in its hidden folder."""
-        return tree(self._disk / HIDDEN_WORK)
+        return tree(self._disk / HIDDEN_ROOMS)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def fail(spool: Spool, record: Record) -> None:
 
 def rooms(spool: Spool) -> list[Path]:
     """The folders of jobs on mounts."""
-    return list(spool.inbox.rglob(f"{HIDDEN_WORK}/*"))
+    return list(spool.inbox.rglob(f"{HIDDEN_ROOMS}/*"))
 
 
 def check_ended(spool: Spool) -> None:
@@ -78,7 +78,7 @@ def test_a_pair_on_a_mount_is_held_there_and_the_record_says_so(
         f"{record.job}/in/picture": PICTURE,
         f"{record.job}/in/companion": MASK,
     }
-    assert (scanner.point / HIDDEN_WORK).stat().st_mode & 0o777 == 0o700
+    assert (scanner.point / HIDDEN_ROOMS).stat().st_mode & 0o777 == 0o700
     assert load(spool, record.job) == record
     assert [original.mount for original in record.originals] == ["scanner", "scanner"]
     assert scan(spool.inbox).pictures == ()
@@ -275,7 +275,7 @@ def test_a_hidden_folder_that_others_can_reach_into_is_not_used(
     spool: Spool, scanner: Scanner, tmp_path: Path, how: str
 ) -> None:
     pair = drop(spool, "scanner/cat")
-    hidden = scanner.point / HIDDEN_WORK
+    hidden = scanner.point / HIDDEN_ROOMS
     if how == "a file":
         hidden.touch()
     elif how == "a link":
@@ -286,7 +286,7 @@ def test_a_hidden_folder_that_others_can_reach_into_is_not_used(
         hidden.chmod(0o777 if how == "open" else 0o755)
         if how == "theirs":
             os.chown(hidden, 12345, 12345)
-    with pytest.raises(OSError, match=HIDDEN_WORK):
+    with pytest.raises(OSError, match=HIDDEN_ROOMS):
         jobs.claim_pair(spool, pair)
     assert pair_up(scan(spool.inbox).pictures).pairs == (pair,)
     assert how != "a link" or list((tmp_path / "outside").iterdir()) == []
@@ -297,7 +297,7 @@ def test_a_hidden_folder_that_somebody_exchanged_counts_as_away(
     spool: Spool, scanner: Scanner
 ) -> None:
     record = claim(spool, "scanner/cat")
-    hidden = scanner.point / HIDDEN_WORK
+    hidden = scanner.point / HIDDEN_ROOMS
     hidden.rename(scanner.point / ".aside")
     forged = hidden / record.job / "in"
     forged.mkdir(parents=True)
@@ -313,7 +313,7 @@ def test_a_hidden_folder_that_somebody_exchanged_counts_as_away(
 def test_folders_that_a_crash_left_on_a_mount_go_and_what_holds_a_file_stays(
     spool: Spool, scanner: Scanner
 ) -> None:
-    hidden = scanner.point / HIDDEN_WORK
+    hidden = scanner.point / HIDDEN_ROOMS
     record = claim(spool, "scanner/cat")
     for name in ("left", "half", "full"):
         (hidden / name / "in").mkdir(parents=True)
@@ -323,6 +323,29 @@ def test_folders_that_a_crash_left_on_a_mount_go_and_what_holds_a_file_stays(
     assert [room.name for room in remove_left_rooms(spool)] == ["full"]
     assert sorted(path.name for path in hidden.iterdir()) == [record.job, "full", "lock"]
     assert scanner.held()["full/in/picture"] == b"nobody's"
+
+
+def test_the_work_folder_of_a_mount_that_was_the_inbox_is_told_and_left_alone(
+    spool: Spool, scanner: Scanner
+) -> None:
+    work = scanner.point / HIDDEN_WORK
+    (work / "idle").mkdir(parents=True)
+    assert remove_left_rooms(spool) == []
+    (work / "job" / "in").mkdir(parents=True)
+    assert remove_left_rooms(spool) == [Place(spool.inbox, "scanner") / HIDDEN_WORK]
+    assert (work / "idle").is_dir()
+
+
+def test_another_disk_in_the_place_of_a_mount_is_told_for_what_it_is(
+    mounts: Mounts, spool: Spool, scanner: Scanner
+) -> None:
+    record = claim(spool, "scanner/cat")
+    scanner.go()
+    other = mounts.tmpfs(scanner.point)
+    (other / HIDDEN_ROOMS).mkdir(mode=0o700)
+    with pytest.raises(MountAway, match=f"mounted there knows nothing of job {record.job}"):
+        publish(spool, record)
+    assert recovery.recover(spool).away is not None
 
 
 def test_a_pair_that_changed_is_left_on_its_mount(spool: Spool, scanner: Scanner) -> None:
