@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,3 +63,25 @@ def test_an_inbox_that_is_bound_into_itself_gets_a_job_of_before_the_crash_done(
     daemon = start(site, *OFTEN)
     daemon.wait_for("job_finished", picture=picture)
     assert site.files("failed") == files_below(site.inbox) == []
+
+
+def test_nothing_is_worked_in_the_mount_point_of_a_spool_whose_disk_is_gone(
+    mounts: Mounts, site: Site, start: Start, tmp_path: Path
+) -> None:
+    assert site.once().returncode == 0  # makes folders in what is to be the mount point
+    disk = mounts.tmpfs(tmp_path / "disk", "size=8m")
+    mounts.bind(disk, site.root)
+    daemon = start(site, *OFTEN)
+    daemon.wait_for("worker_started")
+    drop(site.inbox, "one")
+    daemon.wait_for("job_finished", picture="one.png")
+    mounts.take_away(site.root)
+    drop(site.inbox, "two")
+    held = daemon.wait_for("queue_held", reason="folder_missing")
+    assert held["says"] == f"{site.root} is not there."
+    time.sleep(2)
+    assert site.files("outbox") == site.files("archive") == site.jobs() == []
+    mounts.bind(disk, site.root)
+    drop(site.inbox, "three")
+    daemon.wait_for("job_finished", picture="three.png")
+    assert not daemon.seen("pair_claimed", picture="two.png")
