@@ -98,8 +98,8 @@ class Unclaimable:
             if not _allows(place, os.R_OK) and place.is_there():
                 return Waiting(path, Report.of(Trouble("unreadable", path=path)))
             if not _allows(place.parent, os.W_OK | os.X_OK) and self._is_ours():
-                error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-                return Waiting(path, _report(error, path))
+                code = errno.EROFS if _is_read_only(place.parent) else errno.EACCES
+                return Waiting(path, _report(OSError(code, os.strerror(code)), path))
         return None
 
     def _mount_in(self, error: OSError) -> str:
@@ -127,3 +127,12 @@ def _allows(place: Place, rights: int) -> bool:
             )
     except OSError:
         return True
+
+
+def _is_read_only(folder: Place) -> bool:
+    """Whether nothing can be written to what is mounted there; False where that can't be asked."""
+    try:
+        with folder.opened() as fd:
+            return bool(os.statvfs(fd).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False

@@ -165,6 +165,26 @@ def test_a_mount_that_goes_and_comes_back_is_told_and_looked_at_anew(
     assert box.taken() == ["scanner/cat.jpg"]
 
 
+@pytest.mark.parametrize("how", ["ro", "bind,ro"])
+def test_pairs_on_a_read_only_disk_wait_until_it_is_writable_and_say_so(
+    mounts: Mounts, tmp_path: Path, how: str
+) -> None:
+    disk = mounts.tmpfs(tmp_path / "inbox" / "scanner")
+    put(disk, "cat.jpg", "cat_mask.png")
+    box = Watched(tmp_path / "inbox", events=True)
+    try:
+        mounts.remount(disk, how)
+        box.look()
+        box.look(after=5)
+        assert box.taken() == []
+        assert box.waiting() == {"scanner/cat.jpg": "read_only"}
+        mounts.remount(disk, how.replace("ro", "rw"))
+        box.look(after=10)
+        assert box.taken() == ["scanner/cat.jpg"]
+    finally:
+        box.inbox.close()
+
+
 def test_a_disk_that_comes_is_noticed_by_the_next_walk_and_rings_from_then_on(
     mounts: Mounts, tmp_path: Path
 ) -> None:
