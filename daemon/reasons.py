@@ -377,6 +377,13 @@ REASONS: Final = _listed(
         "Mount it again; the job goes on by itself, and other pairs are not kept waiting.",
     ),
     Reason(
+        "folder_closed",
+        Kind.WORLD,
+        "{path} can't be written to ({detail}), and files of a job are to go back there or to "
+        "leave it.",
+        "Make it writable; the job goes on by itself, and other pairs are not kept waiting.",
+    ),
+    Reason(
         "too_many_open_files",
         Kind.WORLD,
         "the limit of open files is reached ({path}).",

@@ -19,8 +19,12 @@ from daemon.spool.layout import HIDDEN_WORK, Spool
 from daemon.spool.record import IN, Original, Record, held
 
 
-class MountAway(Trouble):
-    """A mount on which a job holds an original is not there: that job waits, and no other."""
+class JobWaits(Trouble):
+    """A trouble of the world's that is one job's own: that job waits, and no other."""
+
+
+class MountAway(JobWaits):
+    """A mount on which a job holds an original is not there."""
 
     def __init__(self, path: object, detail: object) -> None:
         super().__init__("mount_away", path=path, detail=detail)

@@ -1,5 +1,6 @@
 """Jobs whose originals lie on mounts in the inbox: held there, waited for when these are away."""
 
+import errno
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mounts import Mounts
+from mounts import Mounts, fill
 from test_jobs import MASK, PICTURE, RESULT, claim, drop, produce, record_file, tree
 
 from daemon.intake.pairing import pair_up
@@ -16,6 +17,7 @@ from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.settings import Settings
 from daemon.spool import files, jobs, recovery
+from daemon.spool.closed import FolderClosed
 from daemon.spool.holding import MountAway, make_rooms, remove_left_rooms
 from daemon.spool.layout import HIDDEN_ROOMS, HIDDEN_WORK, Spool, open_spool
 from daemon.spool.record import Record, State, load
@@ -185,13 +187,13 @@ def test_what_is_held_on_a_mount_that_is_away_is_not_believed_put_away(
         found = recovery.recover(spool)
         assert [each.job for each in found.to_run] == [other.job]
         assert found.stuck is None
-        assert found.away is not None
+        assert found.waits is not None
         remove_left_rooms(spool)
     assert list(scanner.point.iterdir()) == []
     assert set(scanner.held().values()) == {PICTURE, MASK}
     scanner.come()
     found = recovery.recover(spool)
-    assert (found.stuck, found.away) == (None, None)
+    assert (found.stuck, found.waits) == (None, None)
     assert [each.job for each in found.to_run] == [other.job]
     where = {"publish": "archive", "fail": "failed", "give_back": "inbox"}[end.__name__]
     assert set(tree(spool.inbox.parent / where)) >= NAMES
@@ -224,7 +226,7 @@ def test_a_job_waits_to_be_run_until_its_mount_is_back(spool: Spool, scanner: Sc
         jobs.open_for_work(spool, record, ["result"])
     found = recovery.recover(spool)
     assert found.to_run == []
-    assert found.away is not None
+    assert found.waits is not None
     scanner.come()
     (again,) = recovery.recover(spool).to_run
     assert again == record
@@ -345,7 +347,55 @@ def test_another_disk_in_the_place_of_a_mount_is_told_for_what_it_is(
     (other / HIDDEN_ROOMS).mkdir(mode=0o700)
     with pytest.raises(MountAway, match=f"mounted there knows nothing of job {record.job}"):
         publish(spool, record)
-    assert recovery.recover(spool).away is not None
+    assert recovery.recover(spool).waits is not None
+
+
+@pytest.mark.parametrize("end", [publish, fail, jobs.give_back], ids=lambda end: end.__name__)
+def test_a_share_that_becomes_read_only_keeps_only_its_own_job_waiting(
+    mounts: Mounts, spool: Spool, scanner: Scanner, end: Callable[[Spool, Record], object]
+) -> None:
+    record, other = claim(spool, "scanner/cat"), claim(spool, "dog")
+    mounts.remount(scanner.point, "ro")
+    with pytest.raises(FolderClosed, match="scanner can't be written to"):
+        end(spool, record)
+    for _ in range(2):
+        found = recovery.recover(spool)
+        assert [each.job for each in found.to_run] == [other.job]
+        assert (found.stuck, type(found.waits)) == (None, FolderClosed)
+    assert set(scanner.held().values()) == {PICTURE, MASK}
+    mounts.remount(scanner.point, "rw")
+    assert [each.job for each in recovery.recover(spool).to_run] == [other.job]
+    where = {"publish": "archive", "fail": "failed", "give_back": "inbox"}[end.__name__]
+    assert set(tree(spool.inbox.parent / where)) >= NAMES
+    assert rooms(spool) == []
+
+
+def test_a_pair_whose_folder_has_become_a_full_disk_waits_to_go_back(
+    mounts: Mounts, spool: Spool
+) -> None:
+    record = claim(spool, "scanner/cat")
+    ballast = fill(mounts.tmpfs(spool.inbox / "scanner"))
+    with pytest.raises(FolderClosed, match="No space left"):
+        jobs.give_back(spool, record)
+    ballast.unlink()
+    assert recovery.recover(spool) == recovery.Recovered([], 0, [], None)
+    assert set(tree(spool.inbox)) == NAMES
+
+
+def test_what_is_met_in_no_folder_of_the_job_is_everybodys(
+    spool: Spool, scanner: Scanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = claim(spool, "scanner/cat")
+
+    def refuse(source: Place, target: Place) -> None:
+        raise PermissionError(errno.EACCES, "no", str(target))
+
+    monkeypatch.setattr(files, "move", refuse)
+    with pytest.raises(PermissionError):
+        publish(spool, record)
+    found = recovery.recover(spool)
+    assert isinstance(found.stuck, PermissionError)
+    assert found.waits is None
 
 
 def test_a_pair_that_changed_is_left_on_its_mount(spool: Spool, scanner: Scanner) -> None:
@@ -376,7 +426,7 @@ def test_a_mount_that_goes_in_the_midst_of_a_claim_is_waited_for_or_has_nothing_
     else:
         with pytest.raises(MountAway):
             jobs.claim_pair(spool, pair)
-        assert recovery.recover(spool).away is not None
+        assert recovery.recover(spool).waits is not None
     scanner.come()
     assert recovery.recover(spool).to_run == []
     assert pair_up(scan(spool.inbox).pictures).pairs == (pair,)

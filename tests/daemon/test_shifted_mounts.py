@@ -85,3 +85,30 @@ def test_nothing_is_worked_in_the_mount_point_of_a_spool_whose_disk_is_gone(
     drop(site.inbox, "three")
     daemon.wait_for("job_finished", picture="three.png")
     assert not daemon.seen("pair_claimed", picture="two.png")
+
+
+def test_a_read_only_disk_over_a_folder_keeps_only_the_job_waiting_that_goes_back_there(
+    mounts: Mounts, site: Site, start: Start, tmp_path: Path
+) -> None:
+    folder, whole = site.inbox / "scanner", tmp_path / "whole"
+    for path in (folder, whole):
+        path.mkdir(parents=True)
+    drop(whole)
+    daemon = start(site, *OFTEN)
+    pid = daemon.wait_for("worker_started")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    half = folder / ".cat.png"
+    half.write_bytes((whole / "cat.png").read_bytes()[:-1000])
+    half.rename(folder / "cat.png")
+    (whole / "cat_mask.png").rename(folder / "cat_mask.png")
+    daemon.wait_for("job_started")
+    mounts.remount(mounts.bind(tmp_path / "whole", folder), "bind,ro")
+    os.kill(pid, signal.SIGCONT)
+    stuck = daemon.wait_for("job_stuck", reason="folder_closed")
+    assert stuck["says"].startswith(f"{folder} can't be written to (Read-only")
+    drop(site.inbox, "other")
+    daemon.wait_for("job_finished", picture="other.png")
+    assert not daemon.seen("queue_held")
+    mounts.take_away(folder)
+    daemon.wait_until(lambda: (folder / "cat.png").exists(), "the pair's return")
+    assert site.files("failed") == []
