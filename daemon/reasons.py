@@ -372,8 +372,8 @@ REASONS: Final = _listed(
     Reason(
         "mount_away",
         Kind.WORLD,
-        "{path} is not mounted, is another disk, or can't be reached ({detail}), and files of a job "
-        "are held there.",
+        "{path} is not mounted, is another disk, or can't be reached ({detail}), and files of a "
+        "job are held there.",
         "Mount it again; the job goes on by itself, and other pairs are not kept waiting.",
     ),
     Reason(

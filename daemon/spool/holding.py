@@ -10,13 +10,14 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from daemon.intake.mounts import mounts_below
 from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.spool import files
 from daemon.spool.layout import HIDDEN_WORK, Spool
-from daemon.spool.record import IN, Original, Record, held
+from daemon.spool.record import IN, Original, Record, held, save
 
 
 class JobWaits(Trouble):
@@ -96,6 +97,42 @@ def require_rooms(spool: Spool, record: Record) -> None:
     """Raise `MountAway` unless all mounts are there on which a job holds originals."""
     for original in _on_mounts(record):
         is_held(spool, record, original)
+
+
+def follow_rooms(spool: Spool, record: Record) -> Record:
+    """The record with its mounts where they are now: a folder above one may have been renamed.
+
+    The name of a job is no other's, so a mount that has its folder is the one. On return the new
+    places are on the disk.
+    """
+    named = {original.mount for original in _on_mounts(record)}
+    lost = {mount for mount in named if not _has_room(spool, mount, record.job)}
+    if not lost:
+        return record
+    others = mounts_below(spool.inbox).keys() - named
+    found = sorted(other for other in others if _has_room(spool, other, record.job))
+    if len(lost) > 1 or len(found) != 1:
+        return record  # which has gone where can't be told
+    at = dict.fromkeys(lost, found[0])
+    marker = record.marker and _followed(record.marker, at)
+    picture, companion = (_followed(each, at) for each in record.inputs)
+    return save(spool, replace(record, picture=picture, companion=companion, marker=marker))
+
+
+def _has_room(spool: Spool, mount: str, job: str) -> bool:
+    room = spool.jobs_on(mount) / job / IN
+    try:
+        with room.opened() as fd:
+            files.require_private(room, fd)
+    except OSError:
+        return False
+    return True
+
+
+def _followed(original: Original, at: dict[str, str]) -> Original:
+    mount = at.get(original.mount, original.mount)
+    path = f"{mount}{original.path.removeprefix(original.mount)}"
+    return replace(original, path=path, mount=mount)
 
 
 def sync_rooms(spool: Spool, record: Record) -> None:

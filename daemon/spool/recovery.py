@@ -10,7 +10,7 @@ from daemon.places import Place
 from daemon.reasons import Trouble, one_line
 from daemon.settings import Settings
 from daemon.spool import files
-from daemon.spool.holding import JobWaits
+from daemon.spool.holding import JobWaits, follow_rooms
 from daemon.spool.jobs import give_back, settle
 from daemon.spool.layout import HIDDEN_WORK, Spool, SpoolInUseError, locked
 from daemon.spool.numbers import note_name
@@ -110,6 +110,7 @@ def _recover_job(spool: Spool, job: str) -> Record | None:
     except (FileNotFoundError, ValueError):
         _clear_away(spool, spool.job(job))
         return None
+    record = follow_rooms(spool, record)
     log.info(Event.JOB_RECOVERED, job=job, state=record.state, picture=record.picture.path)
     while record.state is State.OUTBOX:
         record = publish(spool, record)

@@ -25,7 +25,8 @@ class Leftovers:
     """`stuck` is why a job could not be settled the last time, here or elsewhere.
 
     `due` is when `settle` should be called next. `clock` is monotonic, in seconds. A job that waits
-    for its mount or its folder is stuck too, but not `is_stuck_here`: that is for what may be in everybody's way.
+    for its mount or its folder is stuck too, but not `is_stuck_here`: that is for what may be in
+    everybody's way.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:

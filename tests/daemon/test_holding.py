@@ -398,6 +398,44 @@ def test_what_is_met_in_no_folder_of_the_job_is_everybodys(
     assert found.waits is None
 
 
+@pytest.mark.parametrize("end", [publish, fail, jobs.give_back], ids=lambda end: end.__name__)
+def test_jobs_go_with_a_mount_whose_folder_was_renamed(
+    mounts: Mounts, spool: Spool, end: Callable[[Spool, Record], object]
+) -> None:
+    point = mounts.tmpfs(spool.inbox / "site" / "scanner")
+    record = claim(spool, "site/scanner/day/cat")
+    waiting = claim(spool, "site/scanner/dog")
+    mounts.rename(point.parent, spool.inbox / "site 2")
+    with pytest.raises(MountAway):
+        end(spool, record)
+    found = recovery.recover(spool)
+    assert (found.stuck, found.waits) == (None, None)
+    (again,) = found.to_run
+    assert again == load(spool, waiting.job)
+    assert [each.path for each in again.inputs] == [
+        "site 2/scanner/dog.jpg",
+        "site 2/scanner/dog_mask.png",
+    ]
+    assert publish(spool, again).state is State.ARCHIVE
+    where = {"publish": "archive", "fail": "failed", "give_back": "inbox"}[end.__name__]
+    names = {f"site 2/scanner/day/{name}" for name in ("cat.jpg", "cat_mask.png")}
+    assert set(tree(spool.inbox.parent / where)) >= names
+    assert rooms(spool) == []
+
+
+def test_only_the_mount_that_holds_a_jobs_folder_is_taken_for_the_one_that_is_away(
+    mounts: Mounts, spool: Spool, scanner: Scanner
+) -> None:
+    record = claim(spool, "scanner/cat")
+    scanner.go()
+    forged = mounts.tmpfs(spool.inbox / "theirs") / HIDDEN_ROOMS / record.job / "in"
+    forged.mkdir(parents=True)
+    os.chown(forged, 12345, 12345)
+    (mounts.tmpfs(spool.inbox / "other") / HIDDEN_ROOMS / "another" / "in").mkdir(parents=True)
+    assert recovery.recover(spool).waits is not None
+    assert load(spool, record.job) == record
+
+
 def test_a_pair_that_changed_is_left_on_its_mount(spool: Spool, scanner: Scanner) -> None:
     pair = drop(spool, "scanner/cat")
     (scanner.point / "cat.jpg").write_bytes(b"more")

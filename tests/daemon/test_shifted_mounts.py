@@ -10,7 +10,7 @@ import pytest
 from driver import Daemon, Site
 from listings import files_below
 from mounts import Mounts
-from test_mounted_inbox import OFTEN, drop
+from test_mounted_inbox import OFTEN, drop, stopped
 
 Start = Callable[..., Daemon]
 
@@ -112,3 +112,17 @@ def test_a_read_only_disk_over_a_folder_keeps_only_the_job_waiting_that_goes_bac
     mounts.take_away(folder)
     daemon.wait_until(lambda: (folder / "cat.png").exists(), "the pair's return")
     assert site.files("failed") == []
+
+
+def test_a_job_goes_with_the_share_whose_folder_is_renamed_while_it_is_in_work(
+    mounts: Mounts, site: Site, start: Start
+) -> None:
+    share = mounts.tmpfs(site.inbox / "site" / "scanner")
+    daemon = start(site, *OFTEN)
+    daemon.wait_for("worker_started")
+    drop(share, "slow")
+    with stopped(daemon, "site/scanner/slow.png"):
+        mounts.rename(site.inbox / "site", site.inbox / "site 2")
+    daemon.wait_for("job_finished", picture="site 2/scanner/slow.png")
+    daemon.wait_until(lambda: site.jobs() == [], "the end of the job")
+    assert files_below(site.inbox) == site.files("failed") == []
