@@ -372,8 +372,16 @@ REASONS: Final = _listed(
     Reason(
         "mount_away",
         Kind.WORLD,
-        "{path} is not mounted, or can't be reached ({detail}), and files of a job are held there.",
+        "{path} is not mounted, is another disk, or can't be reached ({detail}), and files of a "
+        "job are held there.",
         "Mount it again; the job goes on by itself, and other pairs are not kept waiting.",
+    ),
+    Reason(
+        "folder_closed",
+        Kind.WORLD,
+        "{path} can't be written to ({detail}), and files of a job are to go back there or to "
+        "leave it.",
+        "Make it writable; the job goes on by itself, and other pairs are not kept waiting.",
     ),
     Reason(
         "too_many_open_files",

@@ -10,17 +10,22 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from daemon.intake.mounts import mounts_below
 from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.spool import files
-from daemon.spool.layout import Spool
-from daemon.spool.record import IN, Original, Record, held
+from daemon.spool.layout import HIDDEN_WORK, Spool
+from daemon.spool.record import IN, Original, Record, held, save
 
 
-class MountAway(Trouble):
-    """A mount on which a job holds an original is not there: that job waits, and no other."""
+class JobWaits(Trouble):
+    """A trouble of the world's that is one job's own: that job waits, and no other."""
+
+
+class MountAway(JobWaits):
+    """A mount on which a job holds an original is not there."""
 
     def __init__(self, path: object, detail: object) -> None:
         super().__init__("mount_away", path=path, detail=detail)
@@ -59,10 +64,12 @@ def remove_rooms(spool: Spool, record: Record) -> None:
 def remove_left_rooms(spool: Spool) -> list[Place]:
     """Remove the empty folders that ended jobs have left on mounts.
 
-    What holds a file stays, and is returned: its record may lie in another work folder.
+    What holds a file stays, and is returned: its record may lie in another work folder. So is the
+    work folder, with its jobs, of a mount that was the inbox before.
     """
     left: list[Place] = []
     for mount in mounts_below(spool.inbox):
+        left += _work_of_before(spool, mount)
         with suppress(OSError):
             for name, _ in spool.jobs_on(mount).listing():
                 if not spool.job(name).is_there():
@@ -78,7 +85,7 @@ def is_held(spool: Spool, record: Record, original: Original) -> bool:
     if not original.mount:
         return place.is_there()
     # In the folder as it was opened: a mount that goes at this moment must not look empty.
-    with _opened(spool, place.parent, original.mount) as fd:
+    with _opened(spool, record, original) as fd:
         try:
             os.stat(place.name, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -92,6 +99,42 @@ def require_rooms(spool: Spool, record: Record) -> None:
         is_held(spool, record, original)
 
 
+def follow_rooms(spool: Spool, record: Record) -> Record:
+    """The record with its mounts where they are now: a folder above one may have been renamed.
+
+    The name of a job is no other's, so a mount that has its folder is the one. On return the new
+    places are on the disk.
+    """
+    named = {original.mount for original in _on_mounts(record)}
+    lost = {mount for mount in named if not _has_room(spool, mount, record.job)}
+    if not lost:
+        return record
+    others = mounts_below(spool.inbox).keys() - named
+    found = sorted(other for other in others if _has_room(spool, other, record.job))
+    if len(lost) > 1 or len(found) != 1:
+        return record  # which has gone where can't be told
+    at = dict.fromkeys(lost, found[0])
+    marker = record.marker and _followed(record.marker, at)
+    picture, companion = (_followed(each, at) for each in record.inputs)
+    return save(spool, replace(record, picture=picture, companion=companion, marker=marker))
+
+
+def _has_room(spool: Spool, mount: str, job: str) -> bool:
+    room = spool.jobs_on(mount) / job / IN
+    try:
+        with room.opened() as fd:
+            files.require_private(room, fd)
+    except OSError:
+        return False
+    return True
+
+
+def _followed(original: Original, at: dict[str, str]) -> Original:
+    mount = at.get(original.mount, original.mount)
+    path = f"{mount}{original.path.removeprefix(original.mount)}"
+    return replace(original, path=path, mount=mount)
+
+
 def sync_rooms(spool: Spool, record: Record) -> None:
     """Make durable on the mounts what has left them."""
     for original in _on_mounts(record):
@@ -99,13 +142,25 @@ def sync_rooms(spool: Spool, record: Record) -> None:
 
 
 @contextmanager
-def _opened(spool: Spool, room: Place, mount: str) -> Iterator[int]:
+def _opened(spool: Spool, record: Record, original: Original) -> Iterator[int]:
+    room = held(spool, record, original).parent
     try:
         with room.opened() as fd:
             files.require_private(room, fd)
             yield fd
     except OSError as error:
-        raise MountAway(spool.inbox / mount, error.strerror) from None
+        why = error.strerror
+        if isinstance(error, FileNotFoundError) and original.mount in mounts_below(spool.inbox):
+            why = f"what is mounted there knows nothing of job {record.job}"
+        raise MountAway(spool.inbox / original.mount, why) from None
+
+
+def _work_of_before(spool: Spool, mount: str) -> list[Place]:
+    work = Place(spool.inbox, mount) / HIDDEN_WORK
+    with suppress(OSError):
+        if any((work / name / IN).is_folder() for name, _ in work.listing()):
+            return [work]
+    return []
 
 
 def _on_mounts(record: Record) -> list[Original]:

@@ -30,6 +30,7 @@ from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.spool import files
 from daemon.spool.book import Facts
+from daemon.spool.closed import in_its_own_way
 from daemon.spool.holding import make_rooms, require_rooms
 from daemon.spool.layout import Spool
 from daemon.spool.numbers import free_targets
@@ -50,7 +51,7 @@ def claim_pair(spool: Spool, pair: Pair, trimap_band_percent: float | None = Non
 
     `trimap_band_percent` is for a pair whose trimap is made from its mask; others do without.
     None where a file is no longer what the scan saw; the inbox is then unchanged. On `OSError`, and
-    on `MountAway`, what was moved has been given back, or will be by the next `recover`.
+    on `JobWaits`, what was moved has been given back, or will be by the next `recover`.
     """
     spool.require_ours()
     if not _unchanged(spool.inbox, pair.picture, pair.companion):
@@ -198,20 +199,21 @@ def settle(spool: Spool, record: Record) -> Record | None:
     """Drive a job on from its state. Returns a record that is to be run, or None when it is gone.
 
     May be called again after any error or crash; raises `OSError` or a `WORLD` trouble, which may
-    be a `MountAway`, that job's own.
+    be a `JobWaits`, that job's own.
     """
-    match record.state:
-        case State.INBOX:  # S1
-            return_originals(spool, record)
-        case State.WORK:  # S2
-            require_rooms(spool, record)
-            return record
-        case State.OUTBOX:  # S3
-            return settle(spool, publish(spool, record))
-        case State.ARCHIVE:  # S4
-            archive_originals(spool, record)
-        case State.FAILED:  # S5
-            fail_originals(spool, record)
+    with in_its_own_way(spool, record):
+        match record.state:
+            case State.INBOX:  # S1
+                return_originals(spool, record)
+            case State.WORK:  # S2
+                require_rooms(spool, record)
+                return record
+            case State.OUTBOX:  # S3
+                return settle(spool, publish(spool, record))
+            case State.ARCHIVE:  # S4
+                archive_originals(spool, record)
+            case State.FAILED:  # S5
+                fail_originals(spool, record)
     return None
 
 

@@ -22,9 +22,11 @@ from daemon.spool.files import Ownership
 
 log = structlog.get_logger()
 
-# Serves as the work folder where the inbox is a mount of its own, and holds the originals that lie
-# on a mount inside it. Hidden, so the scan ignores it.
+# Serves as the work folder where the inbox is a mount of its own. Hidden, so the scan ignores it.
 HIDDEN_WORK: Final = ".retouchd-work"
+# Holds the originals that lie on a mount inside the inbox. By another name: where such a mount
+# becomes the inbox, what is held there must not look like jobs of a work folder without records.
+HIDDEN_ROOMS: Final = ".retouchd-held"
 
 
 class SpoolInUseError(Exception):
@@ -63,7 +65,7 @@ class Spool:
 
     def jobs_on(self, mount: str) -> Place:
         """What stands in for `jobs` on a mount in the inbox, out of which no rename leads."""
-        return Place(self.inbox, mount) / HIDDEN_WORK if mount else self.jobs
+        return Place(self.inbox, mount) / HIDDEN_ROOMS if mount else self.jobs
 
     def require_ours(self) -> None:
         """Raise `PermissionError` where the work folder has become somebody else's.
@@ -74,11 +76,12 @@ class Spool:
             files.require_private(self.jobs)
 
     def require_mounts(self) -> None:
-        """Raise a `WORLD` trouble where a folder that was a mount point when opened no longer is.
+        """Raise a `WORLD` trouble where a mount that held one of the folders when opened is gone.
 
-        What is written into an empty mount point disappears when the disk comes back.
+        What is written into a mount point disappears when the disk comes back.
         """
-        gone = self.mounts - _mounted(self.mounts)
+        points = _mount_points()
+        gone = [path for path in self.mounts if os.path.realpath(path) not in points]
         if gone:
             raise Trouble("folder_missing", path=min(gone))
 
@@ -106,14 +109,26 @@ def open_spool(settings: Settings) -> Spool:
         archive=folders["archive"],
         ownership=ownership,
         originals=settings.originals,
-        mounts=_mounted(folders.values()),
+        mounts=_mounts_of(folders.values()),
     )
 
 
-def _mounted(paths: Iterable[Path]) -> frozenset[Path]:
-    """Those on which something is mounted, be it a folder of the same disk; links are followed."""
-    points = {disk.mountpoint for disk in psutil.disk_partitions(all=True)}
-    return frozenset(path for path in paths if os.path.realpath(path) in points)
+def _mounts_of(folders: Iterable[Path]) -> frozenset[Path]:
+    """For each folder the mount that holds it: itself, or the nearest above it but `/`."""
+    points = _mount_points()
+    held_by: set[Path] = set()
+    for folder in folders:
+        real = Path(os.path.realpath(folder))
+        if str(real) in points:
+            held_by.add(folder)  # by its own name, which may be a link that comes to lead elsewhere
+        else:
+            held_by.update([above for above in real.parents[:-1] if str(above) in points][:1])
+    return frozenset(held_by)
+
+
+def _mount_points() -> set[str]:
+    """Where anything is mounted, be it a folder of the same disk."""
+    return {disk.mountpoint for disk in psutil.disk_partitions(all=True)}
 
 
 def _work_beside(inbox: Path, work: Path) -> Path:

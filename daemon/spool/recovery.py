@@ -10,7 +10,7 @@ from daemon.places import Place
 from daemon.reasons import Trouble, one_line
 from daemon.settings import Settings
 from daemon.spool import files
-from daemon.spool.holding import MountAway
+from daemon.spool.holding import JobWaits, follow_rooms
 from daemon.spool.jobs import give_back, settle
 from daemon.spool.layout import HIDDEN_WORK, Spool, SpoolInUseError, locked
 from daemon.spool.numbers import note_name
@@ -27,14 +27,14 @@ class Recovered(NamedTuple):
 
     Those `to_run`, oldest first; how many were `finished`, whose results only had to be published;
     those that had `failed`, whose files only had to be put away; what kept a job from being
-    settled, if anything did; and which mount is `away` that a job waits for, if one does.
+    settled, if anything did; and what one job alone `waits` for, such as its mount, if one does.
     """
 
     to_run: list[Record]
     finished: int
     failed: list[Record]
     stuck: OSError | Trouble | None
-    away: MountAway | None = None
+    waits: JobWaits | None = None
 
 
 def recover(spool: Spool, except_for: frozenset[str] = frozenset()) -> Recovered:
@@ -50,14 +50,14 @@ def recover(spool: Spool, except_for: frozenset[str] = frozenset()) -> Recovered
     failed: list[Record] = []
     finished = 0
     stuck: OSError | Trouble | None = None
-    away: MountAway | None = None
+    waits: JobWaits | None = None
     for job in sorted(name for name, _ in spool.jobs.listing()):
         if job in except_for or job.startswith("."):
             continue
         try:
             record = _recover_job(spool, job) if spool.job(job).is_folder() else None
-        except MountAway as trouble:
-            away = away or trouble
+        except JobWaits as trouble:
+            waits = waits or trouble
             continue
         except (OSError, Trouble) as error:
             stuck = stuck or error
@@ -66,7 +66,7 @@ def recover(spool: Spool, except_for: frozenset[str] = frozenset()) -> Recovered
             finished += 1
         elif record:
             (failed if record.state is State.FAILED else to_run).append(record)
-    return Recovered(to_run, finished, failed, stuck, away)
+    return Recovered(to_run, finished, failed, stuck, waits)
 
 
 def recover_elsewhere(spool: Spool, settings: Settings) -> OSError | Trouble | None:
@@ -84,7 +84,7 @@ def recover_elsewhere(spool: Spool, settings: Settings) -> OSError | Trouble | N
                 continue
             with locked(other):
                 found = recover(other)
-                stuck = stuck or found.stuck or found.away
+                stuck = stuck or found.stuck or found.waits
                 for record in found.to_run:
                     give_back(other, record)
         except SpoolInUseError:
@@ -110,6 +110,7 @@ def _recover_job(spool: Spool, job: str) -> Record | None:
     except (FileNotFoundError, ValueError):
         _clear_away(spool, spool.job(job))
         return None
+    record = follow_rooms(spool, record)
     log.info(Event.JOB_RECOVERED, job=job, state=record.state, picture=record.picture.path)
     while record.state is State.OUTBOX:
         record = publish(spool, record)

@@ -12,7 +12,7 @@ import structlog
 
 from daemon.events import Event
 from daemon.reasons import Trouble, world_trouble
-from daemon.spool.holding import MountAway
+from daemon.spool.holding import JobWaits
 
 log = structlog.get_logger()
 
@@ -65,12 +65,12 @@ class Hold:
     def when_in_trouble(self) -> Iterator[None]:
         """What raises in here for the world's reasons holds the queue, and goes no further.
 
-        Where a mount is away on which only one job has its files, that job waits, and not the
-        queue.
+        Where a mount is away on which only one job has its files, or its folder takes them back
+        no more, that job waits, and not the queue.
         """
         try:
             yield
-        except MountAway:
+        except JobWaits:
             return
         except Trouble as trouble:
             self.begin(trouble)

@@ -25,7 +25,8 @@ class Leftovers:
     """`stuck` is why a job could not be settled the last time, here or elsewhere.
 
     `due` is when `settle` should be called next. `clock` is monotonic, in seconds. A job that waits
-    for a mount is stuck too, but not `is_stuck_here`: that is for what may be in everybody's way.
+    for its mount or its folder is stuck too, but not `is_stuck_here`: that is for what may be in
+    everybody's way.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
@@ -73,7 +74,7 @@ class Leftovers:
             self._is_settled_elsewhere = elsewhere is None
         found = recover(spool, except_for=known)
         self.is_stuck_here = found.stuck is not None
-        self._note(found.stuck or found.away or elsewhere)
+        self._note(found.stuck or found.waits or elsewhere)
         if self.stuck is None:  # a record that nobody has settled may name such a folder
             self._tell_of(remove_left_rooms(spool))
         return found

@@ -10,7 +10,7 @@ from daemon.intake.pairing import Pair
 from daemon.reasons import Kind, Report, Trouble
 from daemon.settings import Settings
 from daemon.spool import jobs
-from daemon.spool.holding import MountAway
+from daemon.spool.holding import JobWaits
 from daemon.spool.putting_away import decide_to_fail
 from daemon.spool.record import Record
 from daemon.supervisor.attempts import Attempts
@@ -59,7 +59,7 @@ class Troubles:
 
     def refuse(self, record: Record, trouble: Trouble) -> None:
         """Do with a pair that can't even be opened what the kind of its own trouble asks for."""
-        if isinstance(trouble, MountAway):
+        if isinstance(trouble, JobWaits):
             raise trouble
         if trouble.reason.kind is Kind.FILE:
             self.fail(record, trouble)

@@ -16,7 +16,7 @@ from daemon.intake.pairing import Pair, Waiting
 from daemon.intake.scan import Identity
 from daemon.places import Place
 from daemon.reasons import Report, Trouble, world_trouble
-from daemon.spool.layout import HIDDEN_WORK
+from daemon.spool.layout import HIDDEN_ROOMS
 
 AGAIN_AFTER_S: Final = 300.0
 
@@ -94,7 +94,7 @@ class Unclaimable:
             return False
         report = _report(error, pair.picture.path)
         if mount:
-            facts = {"path": mount, "name": HIDDEN_WORK, "detail": error.strerror}
+            facts = {"path": mount, "name": HIDDEN_ROOMS, "detail": error.strerror}
             report = Report.of(Trouble("cannot_be_held", **facts))
         waiting = Waiting(pair.picture.path, report)
         self._known[pair.picture.path] = _Known(waiting, pair.identities, now + AGAIN_AFTER_S)
@@ -106,8 +106,8 @@ class Unclaimable:
             if not self._allows(place, os.R_OK) and place.is_there():
                 return Waiting(path, Report.of(Trouble("unreadable", path=path)))
             if not self._allows(place.parent, os.W_OK | os.X_OK) and self._is_ours():
-                error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-                return Waiting(path, _report(error, path))
+                code = errno.EROFS if _is_read_only(place.parent) else errno.EACCES
+                return Waiting(path, _report(OSError(code, os.strerror(code)), path))
         return None
 
     def _mount_in(self, error: OSError) -> str:
@@ -135,3 +135,12 @@ def we_may(place: Place, rights: int) -> bool:
             )
     except OSError:
         return True
+
+
+def _is_read_only(folder: Place) -> bool:
+    """Whether nothing can be written to what is mounted there; False where that can't be asked."""
+    try:
+        with folder.opened() as fd:
+            return bool(os.statvfs(fd).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False

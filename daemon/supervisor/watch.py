@@ -48,7 +48,7 @@ class Watch:
 
     `root` says which one it is, None before it was there at all; `bell` is for the loop to listen
     to, None where there are to be no events, or can be none. `has_other_mounts` says whether the
-    last look found that something in the inbox has been mounted or unmounted.
+    last look found that something in the inbox has been mounted or unmounted, or exchanged.
     """
 
     def __init__(self, settings: Settings, inbox: Path) -> None:
@@ -136,10 +136,21 @@ class Watch:
         self._filesystem = filesystem_of(self._inbox)
         self._is_local = hears_events(self._filesystem)
         self._below = mounts_below(self._inbox)
+        self._roots = self._roots_below()
 
     def _read_mounts(self) -> None:
-        before, self._below = self._below, mounts_below(self._inbox)
-        self.has_other_mounts = self._below != before
+        below, roots = self._below, self._roots
+        self._below = mounts_below(self._inbox)
+        self._roots = self._roots_below()
+        self.has_other_mounts = (below, roots) != (self._below, self._roots)
+
+    def _roots_below(self) -> dict[str, FolderId | None]:
+        """Which folder is at the top of each mount: another disk of the same type is another."""
+        roots: dict[str, FolderId | None] = dict.fromkeys(self._below)
+        for folder in roots:
+            with suppress(OSError):
+                roots[folder] = Place(self._inbox, folder).folder_id()
+        return roots
 
     def _where_heard(self, watch: Watcher) -> Watcher:
         """It, without the folders in which there is nothing to be heard."""

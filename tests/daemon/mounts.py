@@ -92,6 +92,14 @@ class Mounts:
         _do("umount", "--lazy", str(point))
         self._points.remove(point)
 
+    def rename(self, folder: Path, name: Path) -> None:
+        """Rename a folder below which something is mounted, which goes with it."""
+        folder.rename(name)
+        self._points = [
+            name / point.relative_to(folder) if point.is_relative_to(folder) else point
+            for point in self._points
+        ]
+
     def end(self) -> None:
         """Unmount all, the last first."""
         for point in reversed(self._points):

@@ -23,7 +23,7 @@ from daemon.settings import Settings
 from daemon.spool import files, jobs
 from daemon.spool.book import Book, Facts
 from daemon.spool.holding import remove_left_rooms
-from daemon.spool.layout import HIDDEN_WORK, Spool, open_spool
+from daemon.spool.layout import HIDDEN_ROOMS, Spool, open_spool
 from daemon.spool.record import Record
 
 FACTS = Facts(4, 3, {"read": 0.5}, "tiny, fp32", "ab" * 32, "cpu")
@@ -138,7 +138,7 @@ def places(spool: Spool) -> tuple[list[str], list[str], list[str]]:
     for name, root in roots.items():
         for path, content in tree(root).items():
             if content in found:
-                found[content].append("work" if HIDDEN_WORK in path else name)
+                found[content].append("work" if HIDDEN_ROOMS in path else name)
     return found[PICTURE], found[MASK], found[MARKER]
 
 
@@ -160,7 +160,7 @@ def check_after_crash(spool: Spool, layout: Layout = PLAIN) -> None:
 
 def check_at_the_end(spool: Spool, layout: Layout = PLAIN) -> None:
     assert jobs_left(spool) == []
-    assert [path for path in spool.inbox.rglob(f"{HIDDEN_WORK}/*") if path.name != "lock"] == []
+    assert list(spool.inbox.rglob(f"{HIDDEN_ROOMS}/*")) == []
     check_after_crash(spool, layout)
     outbox = tree(spool.outbox)
     picture, mask, marker = places(spool)

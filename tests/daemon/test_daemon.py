@@ -29,7 +29,7 @@ from driver import (
 from PIL import Image
 from tiny import SLOW_PIXEL
 
-from daemon.spool.layout import HIDDEN_WORK
+from daemon.spool.layout import HIDDEN_ROOMS
 
 Start = Callable[..., Daemon]
 
@@ -438,8 +438,8 @@ def test_pairs_on_a_mount_that_can_hold_none_keep_no_others_waiting(
     nested.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "none", str(nested)], check=True)
     try:
-        (nested / HIDDEN_WORK).mkdir()
-        os.chown(nested / HIDDEN_WORK, 12345, 12345)
+        (nested / HIDDEN_ROOMS).mkdir()
+        os.chown(nested / HIDDEN_ROOMS, 12345, 12345)
         for number in range(4):
             save(photo(), nested / f"{number}.png")
             save(hole(), nested / f"{number}_mask.png")
@@ -455,8 +455,8 @@ def test_pairs_on_a_mount_that_can_hold_none_keep_no_others_waiting(
         done = site.once()
         assert done.returncode == 1
         assert "its files can't be held in nested while they are worked (it belongs" in done.stdout
-        assert f"a hidden folder of its own, {HIDDEN_WORK}, that" in done.stdout
-        (nested / HIDDEN_WORK).rmdir()
+        assert f"a hidden folder of its own, {HIDDEN_ROOMS}, that" in done.stdout
+        (nested / HIDDEN_ROOMS).rmdir()
         assert site.once().returncode == 0
         assert len(site.files("archive")) == 12
     finally:

@@ -1,5 +1,6 @@
 """Jobs whose originals lie on mounts in the inbox: held there, waited for when these are away."""
 
+import errno
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mounts import Mounts
+from mounts import Mounts, fill
 from test_jobs import MASK, PICTURE, RESULT, claim, drop, produce, record_file, tree
 
 from daemon.intake.pairing import pair_up
@@ -16,8 +17,9 @@ from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.settings import Settings
 from daemon.spool import files, jobs, recovery
+from daemon.spool.closed import FolderClosed
 from daemon.spool.holding import MountAway, make_rooms, remove_left_rooms
-from daemon.spool.layout import HIDDEN_WORK, Spool, open_spool
+from daemon.spool.layout import HIDDEN_ROOMS, HIDDEN_WORK, Spool, open_spool
 from daemon.spool.record import Record, State, load
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
@@ -43,7 +45,7 @@ class Scanner:
 
     def held(self) -> dict[str, bytes]:
         """What lies in its hidden folder."""
-        return tree(self._disk / HIDDEN_WORK)
+        return tree(self._disk / HIDDEN_ROOMS)
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def fail(spool: Spool, record: Record) -> None:
 
 def rooms(spool: Spool) -> list[Path]:
     """The folders of jobs on mounts."""
-    return list(spool.inbox.rglob(f"{HIDDEN_WORK}/*"))
+    return list(spool.inbox.rglob(f"{HIDDEN_ROOMS}/*"))
 
 
 def check_ended(spool: Spool) -> None:
@@ -78,7 +80,7 @@ def test_a_pair_on_a_mount_is_held_there_and_the_record_says_so(
         f"{record.job}/in/picture": PICTURE,
         f"{record.job}/in/companion": MASK,
     }
-    assert (scanner.point / HIDDEN_WORK).stat().st_mode & 0o777 == 0o700
+    assert (scanner.point / HIDDEN_ROOMS).stat().st_mode & 0o777 == 0o700
     assert load(spool, record.job) == record
     assert [original.mount for original in record.originals] == ["scanner", "scanner"]
     assert scan(spool.inbox).pictures == ()
@@ -185,13 +187,13 @@ def test_what_is_held_on_a_mount_that_is_away_is_not_believed_put_away(
         found = recovery.recover(spool)
         assert [each.job for each in found.to_run] == [other.job]
         assert found.stuck is None
-        assert found.away is not None
+        assert found.waits is not None
         remove_left_rooms(spool)
     assert list(scanner.point.iterdir()) == []
     assert set(scanner.held().values()) == {PICTURE, MASK}
     scanner.come()
     found = recovery.recover(spool)
-    assert (found.stuck, found.away) == (None, None)
+    assert (found.stuck, found.waits) == (None, None)
     assert [each.job for each in found.to_run] == [other.job]
     where = {"publish": "archive", "fail": "failed", "give_back": "inbox"}[end.__name__]
     assert set(tree(spool.inbox.parent / where)) >= NAMES
@@ -224,7 +226,7 @@ def test_a_job_waits_to_be_run_until_its_mount_is_back(spool: Spool, scanner: Sc
         jobs.open_for_work(spool, record, ["result"])
     found = recovery.recover(spool)
     assert found.to_run == []
-    assert found.away is not None
+    assert found.waits is not None
     scanner.come()
     (again,) = recovery.recover(spool).to_run
     assert again == record
@@ -275,7 +277,7 @@ def test_a_hidden_folder_that_others_can_reach_into_is_not_used(
     spool: Spool, scanner: Scanner, tmp_path: Path, how: str
 ) -> None:
     pair = drop(spool, "scanner/cat")
-    hidden = scanner.point / HIDDEN_WORK
+    hidden = scanner.point / HIDDEN_ROOMS
     if how == "a file":
         hidden.touch()
     elif how == "a link":
@@ -286,7 +288,7 @@ def test_a_hidden_folder_that_others_can_reach_into_is_not_used(
         hidden.chmod(0o777 if how == "open" else 0o755)
         if how == "theirs":
             os.chown(hidden, 12345, 12345)
-    with pytest.raises(OSError, match=HIDDEN_WORK):
+    with pytest.raises(OSError, match=HIDDEN_ROOMS):
         jobs.claim_pair(spool, pair)
     assert pair_up(scan(spool.inbox).pictures).pairs == (pair,)
     assert how != "a link" or list((tmp_path / "outside").iterdir()) == []
@@ -297,7 +299,7 @@ def test_a_hidden_folder_that_somebody_exchanged_counts_as_away(
     spool: Spool, scanner: Scanner
 ) -> None:
     record = claim(spool, "scanner/cat")
-    hidden = scanner.point / HIDDEN_WORK
+    hidden = scanner.point / HIDDEN_ROOMS
     hidden.rename(scanner.point / ".aside")
     forged = hidden / record.job / "in"
     forged.mkdir(parents=True)
@@ -313,7 +315,7 @@ def test_a_hidden_folder_that_somebody_exchanged_counts_as_away(
 def test_folders_that_a_crash_left_on_a_mount_go_and_what_holds_a_file_stays(
     spool: Spool, scanner: Scanner
 ) -> None:
-    hidden = scanner.point / HIDDEN_WORK
+    hidden = scanner.point / HIDDEN_ROOMS
     record = claim(spool, "scanner/cat")
     for name in ("left", "half", "full"):
         (hidden / name / "in").mkdir(parents=True)
@@ -323,6 +325,115 @@ def test_folders_that_a_crash_left_on_a_mount_go_and_what_holds_a_file_stays(
     assert [room.name for room in remove_left_rooms(spool)] == ["full"]
     assert sorted(path.name for path in hidden.iterdir()) == [record.job, "full", "lock"]
     assert scanner.held()["full/in/picture"] == b"nobody's"
+
+
+def test_the_work_folder_of_a_mount_that_was_the_inbox_is_told_and_left_alone(
+    spool: Spool, scanner: Scanner
+) -> None:
+    work = scanner.point / HIDDEN_WORK
+    (work / "idle").mkdir(parents=True)
+    assert remove_left_rooms(spool) == []
+    (work / "job" / "in").mkdir(parents=True)
+    assert remove_left_rooms(spool) == [Place(spool.inbox, "scanner") / HIDDEN_WORK]
+    assert (work / "idle").is_dir()
+
+
+def test_another_disk_in_the_place_of_a_mount_is_told_for_what_it_is(
+    mounts: Mounts, spool: Spool, scanner: Scanner
+) -> None:
+    record = claim(spool, "scanner/cat")
+    scanner.go()
+    other = mounts.tmpfs(scanner.point)
+    (other / HIDDEN_ROOMS).mkdir(mode=0o700)
+    with pytest.raises(MountAway, match=f"mounted there knows nothing of job {record.job}"):
+        publish(spool, record)
+    assert recovery.recover(spool).waits is not None
+
+
+@pytest.mark.parametrize("end", [publish, fail, jobs.give_back], ids=lambda end: end.__name__)
+def test_a_share_that_becomes_read_only_keeps_only_its_own_job_waiting(
+    mounts: Mounts, spool: Spool, scanner: Scanner, end: Callable[[Spool, Record], object]
+) -> None:
+    record, other = claim(spool, "scanner/cat"), claim(spool, "dog")
+    mounts.remount(scanner.point, "ro")
+    with pytest.raises(FolderClosed, match="scanner can't be written to"):
+        end(spool, record)
+    for _ in range(2):
+        found = recovery.recover(spool)
+        assert [each.job for each in found.to_run] == [other.job]
+        assert (found.stuck, type(found.waits)) == (None, FolderClosed)
+    assert set(scanner.held().values()) == {PICTURE, MASK}
+    mounts.remount(scanner.point, "rw")
+    assert [each.job for each in recovery.recover(spool).to_run] == [other.job]
+    where = {"publish": "archive", "fail": "failed", "give_back": "inbox"}[end.__name__]
+    assert set(tree(spool.inbox.parent / where)) >= NAMES
+    assert rooms(spool) == []
+
+
+def test_a_pair_whose_folder_has_become_a_full_disk_waits_to_go_back(
+    mounts: Mounts, spool: Spool
+) -> None:
+    record = claim(spool, "scanner/cat")
+    ballast = fill(mounts.tmpfs(spool.inbox / "scanner"))
+    with pytest.raises(FolderClosed, match="No space left"):
+        jobs.give_back(spool, record)
+    ballast.unlink()
+    assert recovery.recover(spool) == recovery.Recovered([], 0, [], None)
+    assert set(tree(spool.inbox)) == NAMES
+
+
+def test_what_is_met_in_no_folder_of_the_job_is_everybodys(
+    spool: Spool, scanner: Scanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = claim(spool, "scanner/cat")
+
+    def refuse(source: Place, target: Place) -> None:
+        raise PermissionError(errno.EACCES, "no", str(target))
+
+    monkeypatch.setattr(files, "move", refuse)
+    with pytest.raises(PermissionError):
+        publish(spool, record)
+    found = recovery.recover(spool)
+    assert isinstance(found.stuck, PermissionError)
+    assert found.waits is None
+
+
+@pytest.mark.parametrize("end", [publish, fail, jobs.give_back], ids=lambda end: end.__name__)
+def test_jobs_go_with_a_mount_whose_folder_was_renamed(
+    mounts: Mounts, spool: Spool, end: Callable[[Spool, Record], object]
+) -> None:
+    point = mounts.tmpfs(spool.inbox / "site" / "scanner")
+    record = claim(spool, "site/scanner/day/cat")
+    waiting = claim(spool, "site/scanner/dog")
+    mounts.rename(point.parent, spool.inbox / "site 2")
+    with pytest.raises(MountAway):
+        end(spool, record)
+    found = recovery.recover(spool)
+    assert (found.stuck, found.waits) == (None, None)
+    (again,) = found.to_run
+    assert again == load(spool, waiting.job)
+    assert [each.path for each in again.inputs] == [
+        "site 2/scanner/dog.jpg",
+        "site 2/scanner/dog_mask.png",
+    ]
+    assert publish(spool, again).state is State.ARCHIVE
+    where = {"publish": "archive", "fail": "failed", "give_back": "inbox"}[end.__name__]
+    names = {f"site 2/scanner/day/{name}" for name in ("cat.jpg", "cat_mask.png")}
+    assert set(tree(spool.inbox.parent / where)) >= names
+    assert rooms(spool) == []
+
+
+def test_only_the_mount_that_holds_a_jobs_folder_is_taken_for_the_one_that_is_away(
+    mounts: Mounts, spool: Spool, scanner: Scanner
+) -> None:
+    record = claim(spool, "scanner/cat")
+    scanner.go()
+    forged = mounts.tmpfs(spool.inbox / "theirs") / HIDDEN_ROOMS / record.job / "in"
+    forged.mkdir(parents=True)
+    os.chown(forged, 12345, 12345)
+    (mounts.tmpfs(spool.inbox / "other") / HIDDEN_ROOMS / "another" / "in").mkdir(parents=True)
+    assert recovery.recover(spool).waits is not None
+    assert load(spool, record.job) == record
 
 
 def test_a_pair_that_changed_is_left_on_its_mount(spool: Spool, scanner: Scanner) -> None:
@@ -353,7 +464,7 @@ def test_a_mount_that_goes_in_the_midst_of_a_claim_is_waited_for_or_has_nothing_
     else:
         with pytest.raises(MountAway):
             jobs.claim_pair(spool, pair)
-        assert recovery.recover(spool).away is not None
+        assert recovery.recover(spool).waits is not None
     scanner.come()
     assert recovery.recover(spool).to_run == []
     assert pair_up(scan(spool.inbox).pictures).pairs == (pair,)

@@ -165,6 +165,50 @@ def test_a_mount_that_goes_and_comes_back_is_told_and_looked_at_anew(
     assert box.taken() == ["scanner/cat.jpg"]
 
 
+def test_a_disk_that_comes_in_place_of_another_of_its_kind_is_another(
+    mounts: Mounts, tmp_path: Path
+) -> None:
+    one, two = mounts.tmpfs(tmp_path / "one"), mounts.tmpfs(tmp_path / "two")
+    put(two / "day", "cat.jpg", "cat_mask.png")
+    point = tmp_path / "inbox" / "scanner"
+    mounts.bind(one, point)
+    box = Watched(tmp_path / "inbox", events=True)
+    try:
+        box.look()
+        box.look(after=10)
+        assert not box.inbox.has_other_mounts
+        mounts.take_away(point)
+        mounts.bind(two, point)
+        box.look(after=10)
+        assert box.inbox.has_other_mounts
+        box.look(after=5)
+        assert box.taken() == ["scanner/day/cat.jpg"]
+        box.look(after=10)
+        assert not box.inbox.has_other_mounts
+    finally:
+        box.inbox.close()
+
+
+@pytest.mark.parametrize("how", ["ro", "bind,ro"])
+def test_pairs_on_a_read_only_disk_wait_until_it_is_writable_and_say_so(
+    mounts: Mounts, tmp_path: Path, how: str
+) -> None:
+    disk = mounts.tmpfs(tmp_path / "inbox" / "scanner")
+    put(disk, "cat.jpg", "cat_mask.png")
+    box = Watched(tmp_path / "inbox", events=True)
+    try:
+        mounts.remount(disk, how)
+        box.look()
+        box.look(after=5)
+        assert box.taken() == []
+        assert box.waiting() == {"scanner/cat.jpg": "read_only"}
+        mounts.remount(disk, how.replace("ro", "rw"))
+        box.look(after=10)
+        assert box.taken() == ["scanner/cat.jpg"]
+    finally:
+        box.inbox.close()
+
+
 def test_a_disk_that_comes_is_noticed_by_the_next_walk_and_rings_from_then_on(
     mounts: Mounts, tmp_path: Path
 ) -> None:

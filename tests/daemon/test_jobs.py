@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mounts import Mounts
 
 from daemon.intake.grouping import Groups
 from daemon.intake.matting import MattingFolders
@@ -600,5 +601,25 @@ def test_a_folder_of_the_same_disk_that_is_mounted_on_the_outbox_is_missed(tmp_p
         spool.require_mounts()
     finally:
         subprocess.run(["umount", str(outbox)], check=True)
+    with pytest.raises(Trouble, match="is not there"):
+        spool.require_mounts()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_the_nearest_mount_above_a_folder_is_missed(
+    mounts: Mounts, tmp_path: Path, is_linked: bool
+) -> None:
+    root, outbox = mounts.tmpfs(tmp_path / "disk") / "a" / "spool", tmp_path / "outbox"
+    if is_linked:  # by another way than that of its name
+        mounts.tmpfs(tmp_path / "other")
+        outbox.symlink_to(tmp_path / "other")
+        settings = Settings(spool=tmp_path / "spool", outbox=outbox / "below")
+    else:
+        settings = Settings(spool=root)
+    spool = open_spool(settings)
+    spool.require_mounts()
+    mounts.take_away(tmp_path / ("other" if is_linked else "disk"))
+    root.mkdir(parents=True)
     with pytest.raises(Trouble, match="is not there"):
         spool.require_mounts()

@@ -155,7 +155,7 @@ def test_a_work_folder_of_somebody_else_is_not_settled(rooms: Rooms) -> None:
 def test_files_that_no_job_knows_on_a_mount_are_told_once(
     rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = Place(rooms.spool.inbox, "scanner/.retouchd-work/gone")
+    left = Place(rooms.spool.inbox, "scanner/.retouchd-held/gone")
     monkeypatch.setattr(module, "remove_left_rooms", lambda _spool: [left])
     with capture_logs() as logs:
         settled(rooms)

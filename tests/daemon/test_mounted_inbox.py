@@ -15,7 +15,7 @@ from listings import files_below
 from mounts import Mounts
 from tiny import SLOW_PIXEL
 
-from daemon.spool.layout import HIDDEN_WORK
+from daemon.spool.layout import HIDDEN_ROOMS
 
 Start = Callable[..., Daemon]
 
@@ -71,7 +71,7 @@ def test_pairs_on_a_disk_in_the_inbox_are_done(mounts: Mounts, site: Site, start
     daemon.wait_for("job_finished", picture="scanner/cat.png")
     assert (load(site.outbox / "scanner" / "cat.png") == inverted(photo(), hole())).all()
     check_done(daemon, site, "cat")
-    assert os.listdir(disk / HIDDEN_WORK) == []
+    assert os.listdir(disk / HIDDEN_ROOMS) == []
 
 
 def test_a_disk_that_goes_while_its_job_is_in_work_keeps_that_job_waiting_and_no_other(
@@ -174,5 +174,5 @@ def test_a_share_in_a_local_inbox_has_its_own_quiet_period_and_is_found_without_
     assert 9.9 < at(daemon.wait_for("pair_claimed", picture="scanner/cat.png")) - dropped < 16
     daemon.wait_for("job_finished", times=2)
     daemon.wait_until(lambda: not site.jobs(), "the end of both jobs")
-    assert site.files("failed") == files_below(server) == os.listdir(server / HIDDEN_WORK) == []
+    assert site.files("failed") == files_below(server) == os.listdir(server / HIDDEN_ROOMS) == []
     assert len(site.files("archive")) == 4

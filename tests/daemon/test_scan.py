@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from daemon.intake.scan import MAX_DEPTH, Identity, Scan, scan
+from daemon.spool.layout import HIDDEN_ROOMS, HIDDEN_WORK
 
 ODD_NAMES = [
     "two words.jpg",
@@ -98,7 +99,8 @@ def test_other_files_are_passed_over(tmp_path: Path) -> None:
 
 def test_junk_folders_are_not_entered(tmp_path: Path) -> None:
     put(tmp_path / "@eaDir" / "cat.jpg" / "SYNOPHOTO_THUMB_M.jpg")
-    put(tmp_path / ".retouchd-work" / "job" / "a.jpg")
+    for name in (HIDDEN_WORK, HIDDEN_ROOMS):
+        put(tmp_path / name / "job" / "a.jpg")
     assert scan(tmp_path) == Scan((), (), ())
 
 

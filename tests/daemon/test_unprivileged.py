@@ -188,6 +188,28 @@ def test_a_claimed_file_that_may_not_be_read_waits_and_keeps_nobody_else_waiting
     assert unprivileged.files("inbox") == ["cat.png", "cat_mask.png"]
 
 
+def test_a_pair_whose_folder_became_anothers_waits_to_go_back_and_keeps_nobody_else_waiting(
+    unprivileged: Unprivileged, start: Start
+) -> None:
+    spool = open_spool(Settings(spool=unprivileged.root))
+    drop(unprivileged, "theirs/cat")
+    (pair,) = pair_up(scan(spool.inbox).pictures).pairs
+    record = claim_pair(spool, pair)
+    assert record is not None
+    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(unprivileged.root)], check=True)
+    (unprivileged.work / record.job / "in" / "picture").chmod(0)
+    folder = unprivileged.inbox / "theirs"
+    folder.chmod(0o755)
+    os.chown(folder, UPLOADER, UPLOADER)
+    daemon = start(unprivileged)
+    stuck = daemon.wait_for("job_stuck", reason="folder_closed")
+    assert f"{folder} can't be written to (Permission denied)" in stuck["says"]
+    drop(unprivileged, "dog")
+    daemon.wait_for("job_finished", picture="dog.png")
+    assert daemon.seen("queue_held") == []
+    assert unprivileged.jobs() == [record.job]
+
+
 def test_an_upload_that_its_owner_keeps_to_himself_waits_until_it_may_be_read(
     unprivileged: Unprivileged, start: Start
 ) -> None:
