@@ -4,8 +4,8 @@ Puts the wings of `intake` together; reads the inbox and changes nothing.
 """
 
 import gc
-import heapq
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -25,6 +25,7 @@ from daemon.places import FolderId
 from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
 from daemon.supervisor.notices import Notices
+from daemon.supervisor.order import LONG_WAIT_S, Order, Ready
 from daemon.supervisor.pace import Pace
 from daemon.supervisor.unclaimable import Unclaimable
 from daemon.supervisor.watch import Look, Watch
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 # What waits is told after a minute, so not every look at a single folder goes through all of it,
 # and one that does is not to hold up the next.
 _NOTICE_EVERY_S: Final = 10.0
+# Disks that came lately: of what came with an earlier one, all has waited for long.
+_MOST_DISKS: Final = 32
 
 
 class Inbox:
@@ -51,11 +54,13 @@ class Inbox:
         self._pairing = Pairing((), ())
         self._unreadable: tuple[Entry, ...] = ()
         self._notices = Notices()
-        self._ready: list[tuple[float, str, Pair]] = []
+        self._order = Order()
         self._unquiet: list[tuple[float, Pair]] = []
         self._not_ready: list[Pair] = []
         self._seen_at: dict[str, float] = {}
         self._all_seen_at = 0.0
+        self._root_seen: FolderId | None = None
+        self._disks_came_at: deque[float] = deque(maxlen=_MOST_DISKS)
         self._taken: set[str] = set()
         self._unclaimable = Unclaimable(inbox)
         self._pace = Pace()
@@ -144,6 +149,9 @@ class Inbox:
         self._quiet.period_s = self._watch.terms.quiet_period_s
         below = self._watch.terms_below()
         self._quiet.periods_s = {folder: each.quiet_period_s for folder, each in below.items()}
+        if self.has_other_mounts or self._root_seen != self.root:
+            self._root_seen = self.root
+            self._disks_came_at.append(start)
         pairing = self._groups.pair_up(found.folders)
         if pairing is not self._pairing:
             self._pairing = pairing
@@ -160,9 +168,8 @@ class Inbox:
         self._notices.waiting(self.waiting(), now)
 
     def take(self) -> Pair | None:
-        """The pair that has been ready for longest, once."""
-        while self._ready:
-            pair = heapq.heappop(self._ready)[2]
+        """The pair whose turn it is, once; see `order`."""
+        while (pair := self._order.take()) is not None:
             if not self._unclaimable.lacks_rights(pair, self._clock()):
                 self._taken |= pair.folders
                 return pair
@@ -174,15 +181,25 @@ class Inbox:
 
     def put_back(self, pair: Pair) -> None:
         """Keep a pair ready that could not be claimed: the next try must not lack one."""
-        heapq.heappush(self._ready, (self._clock(), pair.picture.path, pair))
+        now = self._clock()
+        is_new = self._is_new(pair, self._ready_at(pair) or now, now)
+        self._order.put(Ready(now, pair.picture.path, pair), is_new=is_new)
 
     def ready_since(self) -> float | None:
         """Since when the pair that `take` would give has been ready."""
-        return self._ready[0][0] if self._ready else None
+        return self._order.since
+
+    def oldest_ready_since(self) -> float | None:
+        """Since when the pair has been ready that has waited for longest."""
+        return self._order.oldest
+
+    def ready_pairs(self, most: int) -> list[Pair]:
+        """So many of the ready pairs, the next first."""
+        return self._order.upcoming(most)
 
     def ready_count(self) -> int:
         """How many pairs are ready or will be, once they are quiet."""
-        return len(self._ready) + len(self._unquiet)
+        return len(self._order) + len(self._unquiet)
 
     def is_settling(self) -> bool:
         """True while a complete pair is not yet quiet."""
@@ -256,7 +273,9 @@ class Inbox:
     def _sort(self, now: float, found: Look) -> float:
         """Sort the pairs into ready and not; returns when the next one may become ready."""
         due = self._incomplete.due(now) or float("inf")
-        self._ready, self._unquiet, self._not_ready = [], [], []
+        new: list[Ready] = []
+        backlog: list[Ready] = []
+        self._unquiet, self._not_ready = [], []
         self._unclaimable.forget_all_but(self._pairing.pairs)
         for pair in self._pairing.pairs:
             ready_at = self._ready_at(pair)
@@ -264,11 +283,19 @@ class Inbox:
                 self._unquiet.append((ready_at, pair))
                 due = min(due, ready_at)
             elif ready_at is not None and self._may_be_taken(pair, now, found):
-                self._ready.append((ready_at, pair.picture.path, pair))
+                turns = new if self._is_new(pair, ready_at, now) else backlog
+                turns.append(Ready(ready_at, pair.picture.path, pair))
                 continue
             self._not_ready.append(pair)
-        heapq.heapify(self._ready)
+        self._order.fill(new, backlog)
         return due
+
+    def _is_new(self, pair: Pair, ready_at: float, now: float) -> bool:
+        """Whether a pair has been dropped while we looked on, and not long ago."""
+        if now - ready_at >= LONG_WAIT_S:
+            return False
+        came_at = max(self._quiet.came_at(entry) for entry in (pair.picture, pair.companion))
+        return came_at not in self._disks_came_at
 
     def _ready_at(self, pair: Pair) -> float | None:
         """When both files will be quiet; None where nobody knows, or no model is for them."""
