@@ -6,14 +6,15 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import psutil
 import structlog
 
 from daemon.events import Event
+from daemon.folders import Fate, FolderRules
 from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.settings import Settings
@@ -33,7 +34,10 @@ class SpoolInUseError(Exception):
 
 @dataclass(frozen=True)
 class Spool:
-    """Where everything lies. `work` is on the inbox's file system."""
+    """Where everything lies. `work` is on the inbox's file system.
+
+    `originals` is what becomes of them where the rules of their folder do not say otherwise.
+    """
 
     inbox: Path
     work: Path
@@ -41,8 +45,9 @@ class Spool:
     failed: Path
     archive: Path
     ownership: Ownership
-    originals: Literal["archive", "delete"]
+    originals: Fate
     mounts: frozenset[Path]
+    rules: FolderRules = field(default_factory=FolderRules)
 
     @property
     def jobs(self) -> Place:
@@ -59,6 +64,10 @@ class Spool:
     def jobs_on(self, mount: str) -> Place:
         """What stands in for `jobs` on a mount in the inbox, out of which no rename leads."""
         return Place(self.inbox, mount) / HIDDEN_WORK if mount else self.jobs
+
+    def fate_of(self, picture: str) -> Fate:
+        """What becomes of a job's originals when it is done, by the path of its picture."""
+        return self.rules.of(picture).originals or self.originals
 
     def require_ours(self) -> None:
         """Raise `PermissionError` where the work folder has become somebody else's.
@@ -101,6 +110,7 @@ def open_spool(settings: Settings) -> Spool:
         ownership=ownership,
         originals=settings.originals,
         mounts=_mounted(folders.values()),
+        rules=settings.rules(),
     )
 
 

@@ -24,6 +24,7 @@ from daemon.intake.scan import Entry
 from daemon.places import FolderId
 from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
+from daemon.supervisor.folder_masks import FolderMasks
 from daemon.supervisor.notices import Notices
 from daemon.supervisor.order import LONG_WAIT_S, Order, Ready
 from daemon.supervisor.pace import Pace
@@ -50,7 +51,9 @@ class Inbox:
         self._watch = Watch(settings, inbox)
         self._quiet = QuietBook(self._watch.terms.quiet_period_s)
         self._incomplete = IncompleteBook(settings.incomplete_s)
-        self._groups = Groups(self._matting_folders, done_marker=settings.done_marker)
+        self._tables = MattingFolders(settings.by_folder)
+        self._groups = Groups(self._matting_folders, settings.rules())
+        self._masks = FolderMasks(clock)
         self._pairing = Pairing((), ())
         self._unreadable: tuple[Entry, ...] = ()
         self._notices = Notices()
@@ -98,17 +101,14 @@ class Inbox:
             self.next_look = min(self.next_look, max(self._pace.soonest, in_a_while))
 
     def warn_of_missing(self) -> None:
-        """Log each matting folder that is not there: misspelt, its masks would become holes."""
-        for name in self._matting_folders.missing(self._path):
-            nearest = self._matting_folders.nearest(self._path, name)
-            log.warning(
-                Event.MATTING_FOLDER_MISSING,
-                folder=name,
-                nearest=nearest,
-                advice=f"make it, or write {nearest} in matting_folders if that is meant"
-                if nearest
-                else "make it, or correct its name in matting_folders",
-            )
+        """Log each folder of the settings that is not there: misspelt, what it says holds nowhere.
+
+        Masks in a matting folder would become holes.
+        """
+        for name, nearest, advice in _missing(self._matting_folders, self._path, "matting_folders"):
+            log.warning(Event.MATTING_FOLDER_MISSING, folder=name, nearest=nearest, advice=advice)
+        for name, nearest, advice in _missing(self._tables, self._path, "the settings"):
+            log.warning(Event.SETTINGS_FOLDER_MISSING, folder=name, nearest=nearest, advice=advice)
 
     def hasten(self) -> None:
         """Something may have changed: look as soon as is fair."""
@@ -211,6 +211,10 @@ class Inbox:
         self._incomplete.remember(pair.picture.path, pair.identities, now, why)
         return not self._incomplete.is_given_up(pair.picture.path, now)
 
+    def refuse_mask(self, mask: str, report: Report) -> None:
+        """Note that a folder's mask can't be used: its pictures wait for another."""
+        self._masks.refuse(mask, report)
+
     def incomplete_s(self) -> float:
         """How long a cut off pair may stay unchanged."""
         return self._incomplete.give_up_s
@@ -277,6 +281,7 @@ class Inbox:
         backlog: list[Ready] = []
         self._unquiet, self._not_ready = [], []
         self._unclaimable.forget_all_but(self._pairing.pairs)
+        self._masks.look_anew()
         for pair in self._pairing.pairs:
             ready_at = self._ready_at(pair)
             if ready_at is not None and (ready_at > now or not self._was_seen(pair, ready_at)):
@@ -294,16 +299,20 @@ class Inbox:
         """Whether a pair has been dropped while we looked on, and not long ago."""
         if now - ready_at >= LONG_WAIT_S:
             return False
-        came_at = max(self._quiet.came_at(entry) for entry in (pair.picture, pair.companion))
+        came_at = max(self._quiet.came_at(entry) for entry in pair.inputs)
         return came_at not in self._disks_came_at
 
     def _ready_at(self, pair: Pair) -> float | None:
         """When both files will be quiet; None where nobody knows, or no model is for them."""
         if pair.task not in self._tasks:
             return None
-        picture = self._quiet.quiet_at(pair.picture)
-        companion = self._quiet.quiet_at(pair.companion)
-        return None if picture is None or companion is None else max(picture, companion)
+        quiet_at = 0.0
+        for entry in pair.inputs:
+            when = self._quiet.quiet_at(entry)
+            if when is None:
+                return None
+            quiet_at = max(quiet_at, when)
+        return quiet_at
 
     def _was_seen(self, pair: Pair, ready_at: float) -> bool:
         """Whether both files were looked at when they had been quiet for long enough."""
@@ -315,6 +324,7 @@ class Inbox:
     def _may_be_taken(self, pair: Pair, now: float, found: Look) -> bool:
         return not (
             self._waits_incomplete(pair, now)
+            or self._masks.why_waiting(pair.mask_file)
             or self._unclaimable.still_waits(pair, now, found.seen)
         )
 
@@ -325,7 +335,7 @@ class Inbox:
         path = pair.picture.path
         if pair.task not in self._tasks:
             return Waiting(path, Report.of(no_model(pair.task)))
-        for entry in (pair.picture, pair.companion):
+        for entry in pair.inputs:
             quiet_at = self._quiet.quiet_at(entry)
             if quiet_at is None:
                 return Waiting(entry.path, Report.of(Trouble("empty")))
@@ -336,7 +346,8 @@ class Inbox:
         if incomplete:
             facts = {"role": "pair", "detail": incomplete, "seconds": self._incomplete.give_up_s}
             return Waiting(path, Report.of(Trouble("incomplete", **facts)))
-        return None
+        mask = self._masks.why_waiting(pair.mask_file)
+        return None if mask is None else Waiting(path, mask)
 
 
 @contextmanager
@@ -351,6 +362,20 @@ def _uncollected() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def _missing(
+    named: MattingFolders, inbox: Path, where: str
+) -> Iterator[tuple[str, str | None, str]]:
+    """Those that are not there, each with what has nearly its name, and what to do."""
+    for name in named.missing(inbox):
+        nearest = named.nearest(inbox, name)
+        is_meant = f"write {nearest} in {where} if that is meant"
+        yield (
+            name,
+            nearest,
+            f"make it, or {is_meant if nearest else f'correct its name in {where}'}",
+        )
 
 
 def _pictures(found: Look) -> Iterable[Entry]:

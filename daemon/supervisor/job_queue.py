@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 
 from daemon.events import Event
-from daemon.intake.pairing import Pair
+from daemon.intake.pairing import Pair, rule_of
 from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.settings import Settings
@@ -136,7 +136,8 @@ class JobQueue:
             job=record.job,
             task=record.task,
             picture=pair.picture.path,
-            companion=pair.companion.path,
+            companion=record.told_by,
+            how=rule_of(pair),
         )
         return record
 

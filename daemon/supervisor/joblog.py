@@ -19,7 +19,7 @@ def job_log(record: Record, done: Done, hello: Hello) -> str:
     facts = [
         ("task", "inpaint (holes filled)" if record.task == "inpaint" else "matting (cut out)"),
         ("picture", _described(record.picture.path, done.picture)),
-        (record.role, _described(record.companion.path, done.companion)),
+        (record.role, _mask_line(record, done)),
         ("model", _model_line(model.network, model.stage, model.width, model.precision)),
         ("model file", f"{Path(model.path).name}  sha256 {model.sha256}"),
         ("model licence", model.licence),
@@ -40,6 +40,14 @@ def job_log(record: Record, done: Done, hello: Hello) -> str:
     facts += [("note", note) for note in notes]
     facts += [("earlier", line) for line in record.story]
     return "".join(f"{name + ':':<{_NAME_WIDTH}}{one_line(value)}\n" for name, value in facts)
+
+
+def _mask_line(record: Record, done: Done) -> str:
+    """What told what to do, and for a mask that is not the picture's own, whose it is."""
+    if record.source == "alpha":
+        return "where the picture itself is wholly transparent"
+    described = _described(record.told_by, done.companion)
+    return f"{described}  the mask of its folder" if record.source == "folder" else described
 
 
 def _described(path: str, read: Input) -> str:
