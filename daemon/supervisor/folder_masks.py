@@ -49,10 +49,12 @@ class FolderMasks:
         return self._seen[mask]
 
     def refuse(self, mask: str, report: Report) -> None:
-        """Let its pictures wait until it is another file, or for a while."""
-        identity, _ = _looked_at(mask)
-        self._refused[mask] = _Refused(report, identity, self._clock() + AGAIN_AFTER_S)
+        """Let its pictures wait: until the next look, or, where it was read in vain, until it is
+        another file, or for a while."""
         self._seen[mask] = report
+        if report.key == "folder_mask_unusable":
+            identity, _ = _looked_at(mask)
+            self._refused[mask] = _Refused(report, identity, self._clock() + AGAIN_AFTER_S)
 
     def _judged(self, mask: str) -> Report | None:
         identity, report = _looked_at(mask)

@@ -170,7 +170,9 @@ class Inbox:
     def take(self) -> Pair | None:
         """The pair whose turn it is, once; see `order`."""
         while (pair := self._order.take()) is not None:
-            if not self._unclaimable.lacks_rights(pair, self._clock()):
+            if self._masks.why_waiting(pair.mask_file):  # since the last look
+                self._not_ready.append(pair)
+            elif not self._unclaimable.lacks_rights(pair, self._clock()):
                 self._taken |= pair.folders
                 return pair
         return None

@@ -63,6 +63,8 @@ class Troubles:
         """Do with a pair that can't even be opened what the kind of its own trouble asks for."""
         if isinstance(trouble, MountAway):
             raise trouble
+        if record.mask_file is not None and trouble.reason.key == "folder_mask_unreadable":
+            self.inbox.refuse_mask(record.mask_file, Report.of(trouble))
         if trouble.reason.kind is Kind.FILE:
             self.fail(record, trouble)
         else:

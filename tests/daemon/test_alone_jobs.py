@@ -243,14 +243,18 @@ def test_a_mask_that_goes_between_claim_and_work_gives_the_picture_back(
     scanned: tuple[Rooms, Path],
 ) -> None:
     rooms, mask = scanned
+    (rooms.spool.inbox / "scans" / "dog.png").write_bytes(b"another picture")
+    rooms.inbox.look()
     record = rooms.turn()
     mask.unlink()
     with pytest.raises(Trouble) as met, rooms.attempts.begun(record, pid=1):
         pass
     assert met.value.reason.key == "folder_mask_unreadable"
     rooms.troubles.refuse(record, met.value)
-    assert tree(rooms.spool.inbox) == {"scans/cat.png": PICTURE}
-    assert waiting(rooms) == {"scans/cat.png": "folder_mask_unreadable"}
+    assert rooms.queue.next_record() is None  # the dog is not even claimed
+    assert [each.path for each in rooms.inbox.waiting()] == ["scans/dog.png"]
+    assert tree(rooms.spool.inbox).keys() == {"scans/cat.png", "scans/dog.png"}
+    assert waiting(rooms) == dict.fromkeys(tree(rooms.spool.inbox), "folder_mask_unreadable")
     assert rooms.queue.next_record() is None
     mask.write_bytes(DUST)
     assert waiting(rooms) == {}
