@@ -120,6 +120,7 @@ def _should_have_been_done(reason: str) -> bool:
     """Whether a file that waits for this reason belongs to a complete pair."""
     return reason in {
         *("no_model", "incomplete", "unreadable", "empty", "cannot_be_held"),
+        *("folder_mask_unreadable", "folder_mask_unusable"),
         *("permission", "other_filesystem", "io_error"),
     }
 
@@ -234,7 +235,7 @@ def _add_switch(parser: argparse.ArgumentParser, flag: str, name: str, what: str
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """Every setting as an option. Values are checked with the other sources, in one place."""
     parser.add_argument("--settings", type=Path, metavar="FILE", help="TOML file with settings")
-    for name, field in Settings.model_fields.items():
+    for name, field in Settings.options().items():
         flag = f"--{name.replace('_', '-')}"
         default = shown_default(name)
         what = (field.description or "") + (f" [{default}]" if default else "")

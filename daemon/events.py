@@ -28,6 +28,7 @@ class Event(StrEnum):
     INBOX_CHANGED = "inbox_changed"
     FOLDER_SKIPPED = "folder_skipped"
     MATTING_FOLDER_MISSING = "matting_folder_missing"
+    SETTINGS_FOLDER_MISSING = "settings_folder_missing"
     WORK_FOLDER_MOVED = "work_folder_moved"
     FILE_WAITS = "file_waits"
     PAIR_CLAIMED = "pair_claimed"

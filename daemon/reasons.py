@@ -139,6 +139,27 @@ REASONS: Final = _listed(
         "is left over from an earlier upload, remove it: it would count for the next.",
     ),
     Reason(
+        "cannot_be_transparent",
+        Kind.WAIT,
+        "a {suffix} file can't be transparent, and no mask or trimap lies beside it.",
+        "Put {stem}_mask.png beside it. Or save the picture as PNG, TIFF or WebP with its hole "
+        "transparent, as alpha_as_mask asks for in this folder.",
+    ),
+    Reason(
+        "folder_mask_unreadable",
+        Kind.WAIT,
+        "the mask of its folder, {mask}, can't be read ({detail}).",
+        "Put a picture file there that the user that runs retouchd may read, or correct the "
+        "folder's mask in the settings. It is looked for again all the time.",
+    ),
+    Reason(
+        "folder_mask_unusable",
+        Kind.WAIT,
+        "the mask of its folder, {mask}, can't be used: {detail}",
+        "Put another file in its place. It is tried again when that file changes, and every five "
+        "minutes.",
+    ),
+    Reason(
         "not_quiet",
         Kind.WAIT,
         "it has changed or arrived less than {seconds:g} s ago.",
@@ -223,6 +244,28 @@ REASONS: Final = _listed(
         "the picture is {picture_width} x {picture_height} pixels and the {role} is "
         "{companion_width} x {companion_height}.",
         "Make the {role} on the picture itself, in the same size, and drop both again.",
+    ),
+    Reason(
+        "folder_mask_size",
+        Kind.FILE,
+        "the picture is {picture_width} x {picture_height} pixels and the mask of its folder, "
+        "{mask}, is {companion_width} x {companion_height}.",
+        "Give the picture a mask of its own, in its own size, or bring it to the size of the "
+        "folder's mask, and drop it again.",
+    ),
+    Reason(
+        "nothing_transparent",
+        Kind.FILE,
+        "nothing in the picture is wholly transparent (alpha 0), so it has no hole, and it has no "
+        "mask of its own.",
+        "Make the hole transparent and save the picture as PNG, TIFF or WebP, or give it a mask; "
+        "then drop it again.",
+    ),
+    Reason(
+        "all_transparent",
+        Kind.FILE,
+        "the whole picture is transparent, so nothing is left to fill its hole from.",
+        "Make only what is to be replaced transparent, and drop it again.",
     ),
     Reason(
         "too_many_pixels",

@@ -34,6 +34,19 @@ from pydantic_settings import (
 )
 
 from daemon.events import LogFormat
+from daemon.folders import (
+    Fate,
+    FolderRules,
+    FolderSettings,
+    Rules,
+    below,
+    refuse_alpha_for_matting,
+    refuse_masks_inside,
+    tables_by_folder,
+    told,
+    usable_path,
+)
+from daemon.folders import OutputFormat as OutputFormat
 
 PREFIX: Final = "RETOUCHD_"
 FILE_VARIABLE: Final = "RETOUCHD_SETTINGS"
@@ -48,8 +61,9 @@ HOOK_VARIABLES: Final = tuple(
     )
 )
 
-OutputFormat = Literal["png", "tiff", "webp", "jpeg", "same"]
-
+# Its tables, in the file alone: which folder a variable or an option is for could not be told.
+_FOLDERS: Final = "folders"
+_BY_FOLDER: Final = "by_folder"
 
 _DEVICE: Final = re.compile(r"auto|cpu|cuda(:\d+)?(,cuda:\d+)*", re.ASCII)
 # The kernel's ids are 32 bits, and the last one means "leave it".
@@ -79,20 +93,7 @@ def _folders_below(value: object) -> object:
         value = [name.strip() for name in value.split(",")] if value.strip() else []
     if not isinstance(value, list | tuple):
         raise ValueError("should be folders, as in portraits, shop/products, or a list of them")
-    return tuple(_below(name) if isinstance(name, str) else name for name in value)
-
-
-def _below(name: str) -> str:
-    parts = name.split("/")
-    if not name:
-        raise ValueError("holds an empty name; for the whole inbox write . (a dot)")
-    if name.startswith("/") or parts[0] == "~":
-        raise ValueError(f"{name!r} should be a path as seen from the inbox, such as portraits")
-    if ".." in parts:
-        raise ValueError(f"{name!r} leads out of the inbox by its ..; leave that out")
-    if "\0" in name:
-        raise ValueError("holds a zero byte, which no path can")
-    return "/".join(part for part in parts if part not in ("", ".")) or "."
+    return tuple(below(name) if isinstance(name, str) else name for name in value)
 
 
 def _words_of_a_command(value: object) -> object:
@@ -147,7 +148,7 @@ class Settings(BaseSettings):
     archive: Path | None = Field(
         default=None, description="Where originals go when done. SPOOL/archive."
     )
-    originals: Literal["archive", "delete"] = Field(
+    originals: Fate = Field(
         default="archive", description="What becomes of the originals once the result is safe."
     )
 
@@ -308,6 +309,16 @@ class Settings(BaseSettings):
         default="info", description="Least level that is logged."
     )
 
+    by_folder: Annotated[Mapping[str, FolderSettings], BeforeValidator(tables_by_folder)] = Field(
+        default={},
+        description="Settings of folders in the inbox; in the file they are called folders.",
+    )
+
+    @classmethod
+    def options(cls) -> dict[str, FieldInfo]:
+        """The settings that can also stand in the environment and on the command line."""
+        return {name: field for name, field in cls.model_fields.items() if name != _BY_FOLDER}
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -343,16 +354,7 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _path_is_usable(cls, value: object) -> object:
-        if not isinstance(value, str | Path):
-            return value
-        if value == "":  # it would mean the folder that we happen to run in
-            raise ValueError("is empty")
-        if "\0" in str(value):
-            raise ValueError("holds a zero byte, which no path can")
-        try:
-            return Path(value).expanduser()
-        except RuntimeError:
-            raise ValueError("there is no such user, so no home folder") from None
+        return usable_path(value)
 
     @field_validator("inpaint_model", "matting_model")
     @classmethod
@@ -472,6 +474,16 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _folders_of_the_inbox_agree(self) -> "Settings":
+        refuse_masks_inside(self.by_folder, self.folders())
+        refuse_alpha_for_matting(self.rules(), self.by_folder, self.matting_folders)
+        return self
+
+    def rules(self) -> FolderRules:
+        """What holds for the files of each folder in the inbox."""
+        return FolderRules(Rules(done_marker=self.done_marker), self.by_folder)
+
     def folders(self) -> dict[str, Path]:
         """The five folders, absolute, each where its own setting or `spool` puts it."""
         names = ("inbox", "work", "outbox", "failed", "archive")
@@ -525,8 +537,10 @@ def load_settings(command_line: Mapping[str, object], file: Path | None = None) 
     _refuse_unknown_variables()
     from_file = _read_toml(file) if file else {}
     for key in from_file:
-        if key not in Settings.model_fields:
+        if key not in (*Settings.options(), _FOLDERS):
             raise SettingsError(f"{file}: there is no setting {key!r}.{_did_you_mean(key)}")
+    if _FOLDERS in from_file:
+        from_file[_BY_FOLDER] = from_file.pop(_FOLDERS)
     try:
         given: dict[str, Any] = {"_from_file": from_file, **command_line}
         return Settings(**given)
@@ -570,7 +584,12 @@ def _refuse_unknown_variables() -> None:
         known = variable.upper() == FILE_VARIABLE or variable in HOOK_VARIABLES
         if variable.upper().startswith(PREFIX) and not known:
             name = variable.upper().removeprefix(PREFIX).lower()
-            if name not in Settings.model_fields:
+            if name == _FOLDERS:
+                raise SettingsError(
+                    f"{variable} in the environment: settings of folders in the inbox can only "
+                    "stand in the settings file."
+                )
+            if name not in Settings.options():
                 raise SettingsError(
                     f"{variable} in the environment: there is no setting {name!r}."
                     f"{_did_you_mean(name)}"
@@ -578,7 +597,7 @@ def _refuse_unknown_variables() -> None:
 
 
 def _did_you_mean(key: str) -> str:
-    close = difflib.get_close_matches(key, Settings.model_fields, n=1)
+    close = difflib.get_close_matches(key, Settings.options(), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
@@ -586,6 +605,25 @@ def _describe(fault: dict[str, Any], sources: Mapping[str, str]) -> str:
     what: str = fault["msg"].removeprefix("Value error, ")
     if not fault["loc"]:
         return what
-    name = ".".join(str(part) for part in fault["loc"])
-    source = sources.get(str(fault["loc"][0]))
-    return f"{name} = {fault['input']!r}{f' ({source})' if source else ''}: {what}"
+    first, *rest = (str(part) for part in fault["loc"])
+    source = f" ({sources[first]})" if first in sources else ""
+    if first == _BY_FOLDER:
+        return _describe_folder(fault, rest, source, what)
+    name = ".".join((first, *rest))
+    return f"{name} = {fault['input']!r}{source}: {what}"
+
+
+def _describe_folder(fault: dict[str, Any], where: list[str], source: str, what: str) -> str:
+    if not where:
+        return f"{_FOLDERS}{source}: {what}"
+    name = ".".join((told(where[0]), *where[1:2]))
+    if fault["type"] == "extra_forbidden":
+        keys = ", ".join(FolderSettings.model_fields)
+        what = f"there is no such setting of a folder; there are {keys}"
+        if isinstance(fault["input"], dict):
+            what = f"for a folder in it write [{told(f'{where[0]}/{where[1]}')}]"
+        elif where[1] in Settings.options():
+            what = f"this can't be set for a folder; what can is {keys}"
+    if len(where) == 1:
+        return f"{name}{source}: {what}"
+    return f"{name} = {fault['input']!r}{source}: {what}"

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
+from daemon.folders import FolderRules
+from daemon.intake.alone import with_those_alone
 from daemon.intake.markers import require_markers
 from daemon.intake.matting import NO_FOLDERS, MattingFolders
 from daemon.intake.pairing import Pairing, group_of, pair_up
@@ -28,14 +30,15 @@ class _Group:
 class Groups:
     """The pairings of all groups of folders, as of the last look.
 
-    With `done_marker` a pair without its marker waits for it.
+    The rules of folders say where a pair waits for its marker, and which pictures are complete
+    alone.
     """
 
     def __init__(
-        self, matting_folders: MattingFolders = NO_FOLDERS, *, done_marker: bool = False
+        self, matting_folders: MattingFolders = NO_FOLDERS, rules: FolderRules | None = None
     ) -> None:
         self._matting_folders = matting_folders
-        self._done_marker = done_marker
+        self._rules = rules or FolderRules()
         self._known: dict[str, tuple[_Group, Pairing]] = {}
         self._whole = Pairing((), ())
 
@@ -60,9 +63,14 @@ class Groups:
     def _paired(self, group: _Group) -> Pairing:
         pictures = _entries(group.pictures)
         pairing = pair_up(pictures, self._matting_folders)
-        if not self._done_marker:
+        pairing = with_those_alone(pairing, pictures, self._rules, self._matting_folders)
+        if not self._rules.ask_for_markers:
             return pairing
-        return require_markers(pairing, pictures, _entries(group.markers))
+        markers = _entries(group.markers)
+        return require_markers(pairing, pictures, markers, self._asks_for_marker)
+
+    def _asks_for_marker(self, path: str) -> bool:
+        return self._rules.of(path).done_marker
 
 
 def _by_group(folders: Mapping[str, Folder]) -> dict[str, _Group]:

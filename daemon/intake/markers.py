@@ -5,7 +5,7 @@ folder bears that stem. Case and Unicode form may differ. Only its being there c
 none waits for it; one with two waits until one is taken away, as nothing is ever guessed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,24 +20,35 @@ class _Key(NamedTuple):
     name: str
 
 
+def _everywhere(_path: str) -> bool:
+    return True
+
+
 def require_markers(
-    pairing: Pairing, pictures: Iterable[Entry], markers: Iterable[Entry]
+    pairing: Pairing,
+    pictures: Iterable[Entry],
+    markers: Iterable[Entry],
+    is_asked_for: Callable[[str], bool] = _everywhere,
 ) -> Pairing:
     """The pairs that are marked, each with its marker; all else waits. Pure: names alone count.
 
-    `pictures` are all the files that were paired. Costs grow with the number of files alone.
+    `pictures` are all the files that were paired. Where the path of a picture `is_asked_for` no
+    marker, it needs none, and one there is passed over. Costs grow with the number of files alone.
     """
     bearers = _bearers(pictures)
-    put = _by_key(markers)
+    put = _by_key(marker for marker in markers if is_asked_for(marker.path))
     pairs: list[Pair] = []
     waiting = list(pairing.waiting)
     for pair in pairing.pairs:
+        if not is_asked_for(pair.picture.path):
+            pairs.append(pair)
+            continue
         found = _markers_of(pair.picture, bearers, put)
         if len(found) == 1:
             pairs.append(replace(pair, marker=found[0], marker_tail=_tail(pair, found[0])))
         else:
             waiting.append(Waiting(pair.picture.path, _why_waiting(pair, found)))
-    companions = {pair.companion.path for pair in pairing.pairs}
+    companions = {pair.companion.path for pair in pairing.pairs if pair.companion}
     for key, twins in put.items():
         named = [entry for entry in bearers.get(key, ()) if entry.path not in companions]
         if not named:

@@ -5,8 +5,9 @@ nor reported.
 """
 
 import re
-import unicodedata
 from typing import Final, Literal, cast
+
+from daemon.spelling import folded as folded
 
 Kind = Literal["picture", "unreadable", "marker"]
 Junk = Literal["hidden", "backup", "temporary", "desktop"]
@@ -76,10 +77,3 @@ def kind_of(name: str, *, with_markers: bool = False) -> Kind | None:
     else:
         return None
     return None if is_junk_file(name) else kind
-
-
-def folded(text: str) -> str:
-    """One form for all spellings: macOS decomposes names (NFD), Windows ignores case."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())

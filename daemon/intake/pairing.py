@@ -24,6 +24,11 @@ from daemon.reasons import Report, one_line
 
 Role = Literal["mask", "trimap"]
 Task = Literal["inpaint", "matting"]
+# Where it is told what is to be done to a picture: by a file of its own, by its folder's mask, or
+# by its own transparency. The last two are settings of folders: see `alone`.
+Source = Literal["own", "folder", "alpha"]
+# Which rule made a pair: the two layouts, and those two settings.
+Rule = Literal["beside", "trees", "folder", "alpha"]
 
 _COMPANION_STEM: Final = re.compile(
     r"(.+)[_.\-](mask|trimap)", re.ASCII | re.IGNORECASE | re.DOTALL
@@ -36,7 +41,10 @@ _TREES: Final[dict[str, Role | None]] = {"images": None, "masks": "mask", "trima
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and its only companion.
+    """A picture and its only companion; or a picture alone, whose folder says where its hole is.
+
+    `companion` is None for one that is alone: its mask is then `mask_file`, which lies outside the
+    inbox, or, where that is None, its own transparency; see `alone`.
 
     The tails are what follows the common base in each file's own name (`.jpg` and `_mask.png` for
     `cat`): a number put before them renames both and keeps them a pair. `marker` is what says that
@@ -44,24 +52,37 @@ class Pair:
     """
 
     picture: Entry
-    companion: Entry
+    companion: Entry | None
     role: Role
     task: Task
     picture_tail: str
     companion_tail: str
     marker: Entry | None = None
     marker_tail: str = ""
+    mask_file: str | None = None
+
+    @property
+    def source(self) -> Source:
+        """Where it is told what is to be done."""
+        if self.companion is not None:
+            return "own"
+        return "alpha" if self.mask_file is None else "folder"
+
+    @property
+    def inputs(self) -> tuple[Entry, ...]:
+        """Its files in the inbox that a worker reads, the picture first."""
+        return (self.picture,) if self.companion is None else (self.picture, self.companion)
 
     @property
     def identities(self) -> tuple[Identity, ...]:
         """What must stay the same for the pair to be the same."""
-        files = (self.picture, self.companion, self.marker)
+        files = (*self.inputs, self.marker)
         return tuple(entry.identity for entry in files if entry)
 
     @property
     def folders(self) -> set[str]:
         """The folder or folders that hold it; the inbox itself is the empty path."""
-        files = (self.picture, self.companion, self.marker)
+        files = (*self.inputs, self.marker)
         return {_split_folder(entry.path)[0] for entry in files if entry}
 
 
@@ -104,6 +125,14 @@ class _Meeting:
 
     pictures: list[Entry]
     companions: list[tuple[Entry, _Reading]]
+
+
+def rule_of(pair: Pair) -> Rule:
+    """Which rule made a pair. Pure."""
+    if pair.companion is None:
+        return "alpha" if pair.mask_file is None else "folder"
+    picture, companion = (_split_folder(entry.path)[0] for entry in pair.inputs)
+    return "beside" if folded(picture) == folded(companion) else "trees"
 
 
 def makes_trimap(task: Task, role: Role) -> bool:

@@ -49,8 +49,11 @@ class QuietBook:
         """When the file will count as whole; None for 0 bytes, which means not yet."""
         if entry.identity.size == 0:
             return None
-        folder = entry.path.rpartition("/")[0]
-        return self._pages[folder].since[entry.path] + self.period_of(folder)
+        return self.came_at(entry) + self.period_of(entry.path.rpartition("/")[0])
+
+    def came_at(self, entry: Entry) -> float:
+        """When the file was first seen as it is."""
+        return self._pages[entry.path.rpartition("/")[0]].since[entry.path]
 
     def period_of(self, folder: str) -> float:
         """The quiet period of the files in a folder."""

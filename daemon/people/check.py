@@ -17,7 +17,8 @@ from daemon.artifact import ArtifactError, Manifest, read_manifest
 from daemon.intake.filesystems import filesystem_of, hears_events
 from daemon.intake.matting import MattingFolders
 from daemon.people.check_calls import check_calls
-from daemon.people.finding import Finding
+from daemon.people.check_folders import check_folders
+from daemon.people.finding import Finding as Finding
 from daemon.places import Place
 from daemon.reasons import world_trouble
 from daemon.settings import Settings
@@ -37,6 +38,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     if settings.done_marker:
         says = "pairs wait for a file such as cat.jpg.done beside cat.jpg"
         yield Finding("done_marker", True, says)
+    yield from check_folders(settings)
     yield from check_calls(settings)
     findings = [_check_model(task, path) for task, path in settings.models().items()]
     yield from findings

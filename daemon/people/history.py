@@ -109,11 +109,15 @@ def _colour(ended: Ended, line: str) -> Text:
     return Text(line, style="red" if ended.outcome == "failed" else "")
 
 
+def _told_by(ended: Ended) -> str:
+    return "its own transparency" if ended.companion == ended.picture else ended.companion or "?"
+
+
 def _details(ended: Ended) -> list[str]:
     facts = [
         ("job", ended.job),
         ("claimed", clock(ended.claimed_at)),
-        (ended.role, ended.companion or "?"),
+        (ended.role, _told_by(ended)),
         ("task", ended.task),
         ("tries", str(ended.attempts) if ended.attempts else "?"),
         *(("in the outbox", output) for output in ended.outputs),

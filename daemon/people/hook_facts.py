@@ -18,8 +18,10 @@ _BESIDE: Final = (".log", ".preview.jpg", ".trimap.png", ".alpha.png")
 def facts_of(ended: Ended, folders: Mapping[str, Path]) -> dict[str, object]:
     """The job as it goes out as JSON, flat; what there is not is null or empty.
 
-    `picture` and `companion` are as they were dropped, seen from the inbox; `outputs`, `result` and
-    `note` are absolute paths. Names that are no UTF-8 hold their bytes as lone surrogates.
+    `picture` and `companion` are as they were dropped, seen from the inbox; a `companion` that is a
+    folder's mask is an absolute path, and so are `outputs`, `result` and `note`. Where the picture
+    drew its hole as transparency it is its own companion. Names that are no UTF-8 hold their bytes
+    as lone surrogates.
     """
     outputs = [str(folders["outbox"] / name) for name in ended.outputs]
     trouble = None if ended.report is None else ended.report.trouble()

@@ -11,10 +11,10 @@ from typing import Final
 
 from daemon.intake.matting import MattingFolders
 from daemon.intake.names import Junk, is_junk_folder, kind_of, kind_of_junk, split_suffix
-from daemon.intake.pairing import Pair
+from daemon.intake.pairing import Pair, rule_of
 from daemon.people.answers import Step, in_words, no, note, until_a_cross, yes
 from daemon.people.near import near_misses
-from daemon.people.scene import Scene, Verdict, files_of
+from daemon.people.scene import Scene, Verdict
 from daemon.places import Place
 from daemon.reasons import one_line, world_trouble
 
@@ -34,9 +34,13 @@ _NO_FILE: Final = {
 # The gates that a pair goes through, each with the reasons that it stops for, and what is said of
 # what it lets through.
 _GATES: Final = (
-    ("companion", {"companion_missing", "picture_missing", "ambiguous"}),
+    (
+        "companion",
+        {"companion_missing", "picture_missing", "ambiguous", "cannot_be_transparent"},
+    ),
     ("marker", {"marker_missing", "marker_alone"}),
     ("model", {"no_model"}),
+    ("mask", {"folder_mask_unreadable", "folder_mask_unusable"}),
     ("size", {"empty"}),
     ("quiet", {"not_quiet"}),
     ("whole", {"incomplete", "io_error"}),
@@ -170,7 +174,28 @@ def _rules(scene: Scene, path: str, verdict: Verdict) -> Iterator[Step]:
         yield note("rules", "pairs are taken only with a marker (done_marker).")
     if verdict.pair is not None:
         task = "retouched" if verdict.pair.task == "inpaint" else "cut out"
-        yield note("rules", f"it is to be {task}, as it goes with a {verdict.pair.role}.")
+        yield note("rules", f"it is to be {task}, {_told_by(verdict.pair)}.")
+        yield from _of_its_folder(scene, verdict.pair)
+
+
+def _told_by(pair: Pair) -> str:
+    match pair.source:
+        case "own":
+            return f"as it goes with a {pair.role}"
+        case "folder":
+            return f"by the mask of its folder, {one_line(str(pair.mask_file))}"
+        case "alpha":
+            return "where it is wholly transparent (alpha_as_mask)"
+
+
+def _of_its_folder(scene: Scene, pair: Pair) -> Iterator[Step]:
+    """What its folder has of its own for its result and its originals."""
+    rules = scene.settings.rules().of(pair.picture.path)
+    if rules.output_format is not None and pair.task == "inpaint":
+        yield note("rules", f"results here are written as {rules.output_format} (output_format).")
+    if rules.originals is not None:
+        does = "archived" if rules.originals == "archive" else "deleted"
+        yield note("rules", f"originals here are {does} when the result is safe (originals).")
 
 
 def _gates(scene: Scene, path: str, verdict: Verdict) -> Iterator[Step]:
@@ -198,21 +223,40 @@ def _stopped(scene: Scene, gate: str, path: str, verdict: Verdict) -> Iterator[S
 
 
 def _passed(scene: Scene, gate: str, pair: Pair) -> Iterator[Step]:
+    is_alone = pair.companion is None
     match gate:
         case "companion":
-            names = " and ".join(one_line(entry.path) for entry in files_of(pair))
-            yield yes(gate, f"{names} are a pair.")
+            yield yes(gate, _complete(pair))
         case "marker" if pair.marker is not None:
             yield yes(gate, f"its marker is there: {one_line(pair.marker.path)}.")
+        case "mask" if pair.mask_file is not None:
+            yield yes(gate, "the mask of its folder is there and can be opened.")
         case "model":
             model = scene.settings.models().get(pair.task)
             yield yes(gate, f"there is a model for it: {model}.")
         case "size":
-            yield yes(gate, "both files hold something.")
+            hold = "it holds" if is_alone else "both files hold"
+            yield yes(gate, f"{hold} something.")
         case "quiet":
-            yield yes(gate, "both files have been unchanged for long enough.")
+            have = "it has" if is_alone else "both files have"
+            yield yes(gate, f"{have} been unchanged for long enough.")
         case "rights":
-            yield yes(gate, f"{scene.user.name}, who runs retouchd, may read and move both.")
+            them = "it" if is_alone else "both"
+            yield yes(gate, f"{scene.user.name}, who runs retouchd, may read and move {them}.")
+
+
+def _complete(pair: Pair) -> str:
+    """Which rule makes of them what can be worked."""
+    names = " and ".join(one_line(entry.path) for entry in pair.inputs)
+    match rule_of(pair):
+        case "beside":
+            return f"{names} are a pair."
+        case "trees":
+            return f"{names} are a pair, by the folders they lie in."
+        case "folder":
+            return f"{names} needs no mask of its own: its folder has one."
+        case "alpha":
+            return f"{names} needs no mask of its own: here transparency is one."
 
 
 def _turn(scene: Scene, pair: Pair) -> Step:

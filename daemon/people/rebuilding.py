@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from daemon.intake.names import kind_of
 from daemon.intake.pairing import Role
 from daemon.people.reach import reached_work
 from daemon.places import Place
@@ -76,7 +77,9 @@ def _failed(failed: Path) -> Iterator[Ended]:
 
 def _given_up(note: Note, place: Place, ended_at: float) -> Ended:
     folder = place.path.rpartition("/")[0]
-    companion = note.places[1] if len(note.places) > 1 else ""
+    companion = next((path for path in note.places[1:] if not _is_marker(path)), "")
+    # A picture that was alone failed by its folder's mask, or by whatever the note doesn't tell.
+    companion = companion or str(note.report.facts.get("mask", ""))
     role: Role = "trimap" if "trimap" in companion.lower() else "mask"
     return Ended(
         job=note.job,
@@ -92,6 +95,10 @@ def _given_up(note: Note, place: Place, ended_at: float) -> Ended:
         note=place.path,
         story=note.story,
     )
+
+
+def _is_marker(path: str) -> bool:
+    return kind_of(path.rpartition("/")[2], with_markers=True) == "marker"
 
 
 def _claimed_at(job: str, ended_at: float) -> float:

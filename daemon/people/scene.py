@@ -11,6 +11,7 @@ import os
 import time
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 from daemon.intake.mounts import mount_of, mounts_below
@@ -37,6 +38,7 @@ _LATER_S: Final = 1e7
 _SEEN: Final = {
     *("companion_missing", "picture_missing", "ambiguous", "marker_missing", "marker_alone"),
     *("not_quiet", "empty", "no_model", "unreadable_kind", "unreadable"),
+    *("cannot_be_transparent", "folder_mask_unreadable"),
 }
 
 
@@ -74,8 +76,7 @@ class Scene:
 
     def asks_for_marker(self, path: str) -> bool:
         """Whether a pair that lies there is taken only with a marker."""
-        del path  # all folders have the same rules
-        return self.settings.done_marker
+        return self.settings.rules().of(path).done_marker
 
     @property
     def live(self) -> Snapshot | None:
@@ -151,7 +152,7 @@ class Looked:
         return Verdict(pair, waits)
 
     def _first_waiting(self, pair: Pair) -> Waiting | None:
-        paths = [entry.path for entry in files_of(pair)]
+        paths = [entry.path for entry in pair.inputs]
         return next((self._waiting[path] for path in paths if path in self._waiting), None)
 
     def _lacks_rights(self, pair: Pair) -> Waiting | None:
@@ -173,7 +174,7 @@ class Looked:
         if state is None or _changed_at(self._scene.spool, pair) > state.at:
             return None
         known = {waiting.path: waiting for waiting in state.waiting}
-        paths = [entry.path for entry in files_of(pair)]
+        paths = [entry.path for entry in pair.inputs]
         found = next((known[path] for path in paths if path in known), None)
         return found if found and found.report.key not in _SEEN else None
 
@@ -188,14 +189,12 @@ class Looked:
         return Waiting(path, Report.of(Trouble("not_quiet", seconds=period)))
 
 
-def files_of(pair: Pair) -> list[Entry]:
-    """What a worker reads of a pair."""
-    return [entry for entry in (pair.picture, pair.companion) if entry]
-
-
 def _changed_at(spool: Spool, pair: Pair) -> float:
     """When a file of the pair was last written, moved or touched, by the file system's clock."""
-    abouts = [Place(spool.inbox, entry.path).about() for entry in files_of(pair)]
+    abouts = [Place(spool.inbox, entry.path).about() for entry in pair.inputs]
+    if pair.mask_file is not None:
+        real = Path(os.path.realpath(pair.mask_file))
+        abouts.append(Place(real.parent, real.name).about())
     return max((max(about.st_mtime, about.st_ctime) for about in abouts if about), default=0.0)
 
 

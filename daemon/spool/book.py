@@ -63,6 +63,8 @@ class Facts:
 class Ended:
     """How a job ended. Paths are relative: `picture` and `companion` to the inbox, `outputs` to the
     outbox (the log and the preview among them), `note` (the reason's file) to `failed`.
+    `companion` is a folder's mask in full where that served, and the picture's own path where its
+    transparency did.
 
     Times are seconds since 1970. `facts` are there where it was done, `report` where it failed.
     """

@@ -38,7 +38,7 @@ def _enter(
         task=record.task,
         role=record.role,
         picture=record.picture.path,
-        companion=record.companion.path,
+        companion=record.told_by,
         attempts=record.attempts,
         outputs=tuple(output.target for output in record.outputs) if is_done else (),
         facts=record.facts if is_done else None,

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from daemon.folders import FolderRules
+from daemon.intake.alone import with_those_alone
 from daemon.intake.markers import require_markers
+from daemon.intake.matting import NO_FOLDERS
 from daemon.intake.names import kind_of, split_suffix
 from daemon.intake.pairing import pair_up
 from daemon.intake.scan import Entry, Survey
@@ -66,7 +69,7 @@ def find_fallen(spool: Spool) -> list[Fallen]:
             found.append(_noted(files, note))
             for path in files:
                 del left[path]
-    found += (_unnoted(files) for files in _together(list(left.values())))
+    found += (_unnoted(files) for files in _together(list(left.values()), spool.rules))
     return sorted(found, key=lambda fallen: fallen.homes[-1])
 
 
@@ -158,16 +161,17 @@ def _is_marker(path: str) -> bool:
     return kind_of(path.rpartition("/")[2], with_markers=True) == "marker"
 
 
-def _together(entries: list[Entry]) -> Iterator[list[str]]:
-    """The files that are pairs by their names, each with its marker; the others one by one."""
+def _together(entries: list[Entry], rules: FolderRules) -> Iterator[list[str]]:
+    """The files that are pairs by their names, or complete alone by the rules of their folder, each
+    with its marker; the others one by one."""
     markers = [entry for entry in entries if _is_marker(entry.path)]
     pictures = [entry for entry in entries if not _is_marker(entry.path)]
-    pairs = pair_up(pictures)
+    pairs = with_those_alone(pair_up(pictures), pictures, rules, NO_FOLDERS)
     marked = require_markers(pairs, pictures, markers).pairs
     with_marker = {pair.picture.path: pair for pair in marked}
     used: set[str] = set()
     for pair in (with_marker.get(pair.picture.path, pair) for pair in pairs.pairs):
-        files = (pair.picture, pair.companion, pair.marker)
+        files = (*pair.inputs, pair.marker)
         paths = [entry.path for entry in files if entry]
         used.update(paths)
         yield paths

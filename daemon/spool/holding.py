@@ -114,9 +114,13 @@ def follow_rooms(spool: Spool, record: Record) -> Record:
     if len(lost) > 1 or len(found) != 1:
         return record  # which has gone where can't be told
     at = dict.fromkeys(lost, found[0])
-    marker = record.marker and _followed(record.marker, at)
-    picture, companion = (_followed(each, at) for each in record.inputs)
-    return save(spool, replace(record, picture=picture, companion=companion, marker=marker))
+    followed = replace(
+        record,
+        picture=_followed(record.picture, at),
+        companion=record.companion and _followed(record.companion, at),
+        marker=record.marker and _followed(record.marker, at),
+    )
+    return save(spool, followed)
 
 
 def _has_room(spool: Spool, mount: str, job: str) -> bool:

@@ -27,7 +27,7 @@ from daemon.intake.mounts import mount_of, mounts_below
 from daemon.intake.pairing import Pair, makes_trimap
 from daemon.intake.scan import Entry, Identity
 from daemon.places import Place
-from daemon.reasons import Trouble
+from daemon.reasons import Trouble, one_line
 from daemon.spool import files
 from daemon.spool.book import Facts
 from daemon.spool.closed import in_its_own_way
@@ -54,7 +54,7 @@ def claim_pair(spool: Spool, pair: Pair, trimap_band_percent: float | None = Non
     on `JobWaits`, what was moved has been given back, or will be by the next `recover`.
     """
     spool.require_ours()
-    if not _unchanged(spool.inbox, pair.picture, pair.companion):
+    if not _unchanged(spool.inbox, *pair.inputs):
         return None
     if pair.marker and not is_that_marker(Place(spool.inbox, pair.marker.path), pair.marker):
         return None
@@ -65,10 +65,12 @@ def claim_pair(spool: Spool, pair: Pair, trimap_band_percent: float | None = Non
         task=pair.task,
         role=pair.role,
         picture=_original(pair.picture, pair.picture_tail, "picture", mounts),
-        companion=_original(pair.companion, pair.companion_tail, "companion", mounts),
+        companion=pair.companion
+        and _original(pair.companion, pair.companion_tail, "companion", mounts),
         claimed_at=time.time(),
         trimap_band_percent=(trimap_band_percent if makes_trimap(pair.task, pair.role) else None),
         marker=pair.marker and _original(pair.marker, pair.marker_tail, "marker", mounts),
+        mask_file=pair.mask_file,
     )
     make_rooms(spool, record)
     folder = spool.job(record.job)
@@ -130,7 +132,9 @@ def fail(spool: Spool, record: Record, trouble: Trouble) -> None:
 def open_for_work(spool: Spool, record: Record, outputs: Sequence[str]) -> list[int]:
     """Descriptors for a worker: picture and companion to read, then an empty file for each output.
 
-    The caller closes them. Raises `OSError`, or `MountAway`, with nothing left open.
+    Its folder's mask stands in for a companion, as that file is now; a picture whose transparency
+    is its mask has none. The caller closes them. Raises `OSError`, or a `Trouble` of the job's own
+    (a `MountAway`, a mask that can't be opened), with nothing left open.
     """
     with ExitStack() as opened:
         descriptors = []
@@ -141,11 +145,27 @@ def open_for_work(spool: Spool, record: Record, outputs: Sequence[str]) -> list[
                 require_rooms(spool, record)
                 raise
             opened.callback(os.close, descriptors[-1])
+        if record.mask_file is not None:
+            descriptors.append(open_mask(record.mask_file))
+            opened.callback(os.close, descriptors[-1])
         for name in outputs:
             descriptors.append(files.open_new(made(spool, record, name)))
             opened.callback(os.close, descriptors[-1])
         opened.pop_all()
         return descriptors
+
+
+def open_mask(path: str) -> int:
+    """A descriptor of a folder's mask, to read; links on the way to it are followed.
+
+    Raises a `Trouble` where there is none that can be read.
+    """
+    try:
+        real = Path(os.path.realpath(path))
+        return files.open_regular(Place(real.parent, real.name))
+    except OSError as error:
+        detail = error.strerror or type(error).__name__
+        raise Trouble("folder_mask_unreadable", mask=one_line(path), detail=detail) from None
 
 
 def inputs_unchanged(spool: Spool, record: Record) -> bool:

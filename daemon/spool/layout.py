@@ -6,14 +6,15 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import psutil
 import structlog
 
 from daemon.events import Event
+from daemon.folders import Fate, FolderRules
 from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.settings import Settings
@@ -38,7 +39,8 @@ class Spool:
     """Where everything lies. `work` is on the inbox's file system.
 
     `books` is the work folder that the settings name, wherever jobs are worked: in it lies what is
-    kept longer than a job.
+    kept longer than a job. `originals` is what becomes of them where the rules of their folder do
+    not say otherwise.
     """
 
     inbox: Path
@@ -48,8 +50,9 @@ class Spool:
     failed: Path
     archive: Path
     ownership: Ownership
-    originals: Literal["archive", "delete"]
+    originals: Fate
     mounts: frozenset[Path]
+    rules: FolderRules = field(default_factory=FolderRules)
 
     @property
     def jobs(self) -> Place:
@@ -66,6 +69,10 @@ class Spool:
     def jobs_on(self, mount: str) -> Place:
         """What stands in for `jobs` on a mount in the inbox, out of which no rename leads."""
         return Place(self.inbox, mount) / HIDDEN_ROOMS if mount else self.jobs
+
+    def fate_of(self, picture: str) -> Fate:
+        """What becomes of a job's originals when it is done, by the path of its picture."""
+        return self.rules.of(picture).originals or self.originals
 
     def require_ours(self) -> None:
         """Raise `PermissionError` where the work folder has become somebody else's.
@@ -110,6 +117,7 @@ def open_spool(settings: Settings) -> Spool:
         ownership=ownership,
         originals=settings.originals,
         mounts=_mounts_of(folders.values()),
+        rules=settings.rules(),
     )
 
 

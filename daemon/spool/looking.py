@@ -29,6 +29,7 @@ def find_spool(settings: Settings) -> Spool:
         ),
         originals=settings.originals,
         mounts=frozenset(),
+        rules=settings.rules(),
     )
     hidden = Spool(**{**vars(beside), "work": beside.inbox / HIDDEN_WORK})
     if is_worked(beside):

@@ -53,7 +53,8 @@ def _publish_outputs(spool: Spool, record: Record) -> Record:
             return save(spool, replace(record, outputs=outputs))
     for folder in {Place(spool.outbox, output.target).parent for output in record.outputs}:
         files.sync_folder(folder)
-    number = free_number(spool.archive, record) if spool.originals == "archive" else 1
+    is_archived = spool.fate_of(record.picture.path) == "archive"
+    number = free_number(spool.archive, record) if is_archived else 1
     return save(spool, replace(record, state=State.ARCHIVE, number=number))  # S4
 
 

@@ -50,10 +50,11 @@ def archive_originals(spool: Spool, record: Record) -> None:
     Its marker goes in any case: it has said what it was put there to say.
     """
     spool.require_mounts()
+    is_deleted = spool.fate_of(record.picture.path) == "delete"
     for original in record.originals:
         if not is_held(spool, record, original):
             continue
-        if spool.originals == "delete" or original == record.marker:
+        if is_deleted or original == record.marker:
             files.remove_file(held(spool, record, original))
         else:
             record = _put_away(spool, spool.archive, record, original)

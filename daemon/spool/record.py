@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final, get_args
 
-from daemon.intake.pairing import Role, Task, makes_trimap
+from daemon.intake.pairing import Role, Source, Task, makes_trimap
 from daemon.intake.scan import Entry, Identity
 from daemon.places import Place
 from daemon.reasons import REASONS, Report
@@ -75,6 +75,10 @@ class Record:
     `trimap_band_percent` is set where the trimap is to be made from a mask, and only there: what
     was decided at the claim holds when the job is run again under other settings.
     `facts` are what the book is to say of the outputs.
+
+    A picture that was alone has no `companion`. Its mask is then `mask_file`, the absolute path of
+    a file that is not the user's to this job, and that nothing here ever moves or removes; or,
+    where that is None, its own transparency.
     """
 
     job: str
@@ -82,7 +86,7 @@ class Record:
     task: Task
     role: Role
     picture: Original
-    companion: Original
+    companion: Original | None
     claimed_at: float
     attempts: int = 0
     outputs: tuple[Output, ...] = ()
@@ -93,15 +97,30 @@ class Record:
     trimap_band_percent: float | None = None
     marker: Original | None = None
     facts: Facts | None = None
+    mask_file: str | None = None
 
     def __post_init__(self) -> None:
         if makes_trimap(self.task, self.role) != (self.trimap_band_percent is not None):
             raise ValueError(f"the record of {self.job} does not say how its trimap is made")
 
     @property
-    def inputs(self) -> tuple[Original, Original]:
-        """What a worker reads."""
-        return self.picture, self.companion
+    def source(self) -> Source:
+        """Where it is told what is to be done."""
+        if self.companion is not None:
+            return "own"
+        return "alpha" if self.mask_file is None else "folder"
+
+    @property
+    def told_by(self) -> str:
+        """The file in which it is told: the companion, the folder's mask, or the picture itself."""
+        if self.companion is not None:
+            return self.companion.path
+        return self.mask_file or self.picture.path
+
+    @property
+    def inputs(self) -> tuple[Original, ...]:
+        """What of the user's a worker reads, the picture first."""
+        return (self.picture, self.companion) if self.companion else (self.picture,)
 
     @property
     def originals(self) -> tuple[Original, ...]:
@@ -130,8 +149,8 @@ def load(spool: Spool, job: str) -> Record:
                 **data,
                 "state": State(data["state"]),
                 "picture": _original(data["picture"]),
-                "companion": _original(data["companion"]),
-                "marker": _original(data["marker"]) if data.get("marker") is not None else None,
+                "companion": _original_or_none(data["companion"]),
+                "marker": _original_or_none(data.get("marker")),
                 "outputs": tuple(Output(**output) for output in data["outputs"]),
                 "report": Report(**data["report"]) if data["report"] else None,
                 "story": tuple(data["story"]),
@@ -152,7 +171,8 @@ def _require_inside(record: Record, job: str) -> None:
     held = [output.held for output in record.outputs]
     if (
         record.job != job
-        or [original.held for original in record.inputs] != ["picture", "companion"]
+        or record.picture.held != "picture"
+        or (record.companion is not None and record.companion.held != "companion")
         or (record.marker is not None and record.marker.held != "marker")
         or not all(name.isalpha() for name in held)
         or any(path.startswith("/") or ".." in path.split("/") for path in paths)
@@ -173,6 +193,14 @@ def _require_sound(record: Record) -> None:
     for original in record.originals:
         if original.mount and not original.path.startswith(f"{original.mount}/"):
             raise ValueError("a mount on which the file did not lie")
+    if record.mask_file is not None and (
+        record.companion is not None
+        or "\0" in record.mask_file
+        or not record.mask_file.startswith("/")
+    ):
+        raise ValueError("a mask of its folder that it can't have")
+    if record.source == "alpha" and (record.task, record.role) != ("inpaint", "mask"):
+        raise ValueError("a task for which transparency is no mask")
     if record.report is not None and record.report.key not in REASONS:
         raise ValueError("a reason that there is not")
     if not all(isinstance(line, str) for line in record.story):
@@ -185,6 +213,10 @@ def save(spool: Spool, record: Record) -> Record:
     text = json.dumps(asdict(record), indent=1)
     files.write_durably(spool.job(record.job) / RECORD, text.encode("ascii"))
     return record
+
+
+def _original_or_none(data: dict[str, Any] | None) -> Original | None:
+    return None if data is None else _original(data)
 
 
 def _original(data: dict[str, Any]) -> Original:

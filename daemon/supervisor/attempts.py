@@ -40,8 +40,7 @@ class Attempts:
         Raises a `Trouble` where the pair itself can't be opened, and `OSError` where nothing can;
         the job does not run then, and no attempt counts.
         """
-        spool = self._workplace.spool
-        order = _order(record, previews=self._workplace.settings.previews)
+        spool, order = self._workplace.spool, self._order(record)
         with ExitStack() as opened:
             try:
                 descriptors = jobs.open_for_work(spool, record, order.outputs)
@@ -89,6 +88,21 @@ class Attempts:
             return replace(record, attempts=record.attempts - 1)
         return record
 
+    def _order(self, record: Record) -> Job:
+        previews = self._workplace.settings.previews
+        if record.outputs:
+            # A repeat makes what the first try made, under the names that were chosen for that.
+            previews = any(output.held == "preview" for output in record.outputs)
+        return Job(
+            job=record.job,
+            task=record.task,
+            role=record.role,
+            outputs=outputs_of(record.task, record.role, previewed=previews),
+            trimap_band_percent=record.trimap_band_percent,
+            by_alpha=record.source == "alpha",
+            output_format=self._workplace.spool.rules.of(record.picture.path).output_format,
+        )
+
     def take_back_running(self) -> None:
         """Jobs cut short by a polite stop are not to blame: take their attempts back."""
         for record in [self.end(job) for job in list(self.running)]:
@@ -96,19 +110,6 @@ class Attempts:
                 jobs.tell(self._workplace.spool, record, "cut short by a stop", uncount=True)
             except OSError as error:
                 log.warning(Event.NOTE, job=record.job, note=f"attempt not taken back: {error}")
-
-
-def _order(record: Record, *, previews: bool) -> Job:
-    if record.outputs:
-        # A repeat makes what the first try made, under the names that were chosen for that.
-        previews = any(output.held == "preview" for output in record.outputs)
-    return Job(
-        job=record.job,
-        task=record.task,
-        role=record.role,
-        outputs=outputs_of(record.task, record.role, previewed=previews),
-        trimap_band_percent=record.trimap_band_percent,
-    )
 
 
 def _trouble_of_its_own(spool: Spool, record: Record, error: OSError) -> Trouble | None:

@@ -6,6 +6,7 @@ Puts the wings of `intake` together; reads the inbox and changes nothing.
 import gc
 import heapq
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -24,7 +25,9 @@ from daemon.intake.scan import Entry, Folder
 from daemon.places import FolderId
 from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
+from daemon.supervisor.folder_masks import FolderMasks
 from daemon.supervisor.notices import Notices
+from daemon.supervisor.order import LONG_WAIT_S, Order, Ready
 from daemon.supervisor.pace import Pace
 from daemon.supervisor.unclaimable import Unclaimable
 from daemon.supervisor.watch import Look, Watch
@@ -34,6 +37,8 @@ log = structlog.get_logger()
 # What waits is told after a minute, so not every look at a single folder goes through all of it,
 # and one that does is not to hold up the next.
 _NOTICE_EVERY_S: Final = 10.0
+# Disks that came lately: of what came with an earlier one, all has waited for long.
+_MOST_DISKS: Final = 32
 
 
 class Inbox:
@@ -47,16 +52,20 @@ class Inbox:
         self._watch = Watch(settings, inbox)
         self._quiet = QuietBook(self._watch.terms.quiet_period_s)
         self._incomplete = IncompleteBook(settings.incomplete_s)
-        self._groups = Groups(self._matting_folders, done_marker=settings.done_marker)
+        self._tables = MattingFolders(settings.by_folder)
+        self._groups = Groups(self._matting_folders, settings.rules())
+        self._masks = FolderMasks(clock)
         self._pairing = Pairing((), ())
         self._folders: Mapping[str, Folder] = {}
         self._unreadable: tuple[Entry, ...] = ()
         self._notices = Notices()
-        self._ready: list[tuple[float, str, Pair]] = []
+        self._order = Order()
         self._unquiet: list[tuple[float, Pair]] = []
         self._not_ready: list[Pair] = []
         self._seen_at: dict[str, float] = {}
         self._all_seen_at = 0.0
+        self._root_seen: FolderId | None = None
+        self._disks_came_at: deque[float] = deque(maxlen=_MOST_DISKS)
         self._taken: set[str] = set()
         self._unclaimable = Unclaimable(inbox)
         self._pace = Pace()
@@ -109,17 +118,14 @@ class Inbox:
             self.next_look = min(self.next_look, max(self._pace.soonest, in_a_while))
 
     def warn_of_missing(self) -> None:
-        """Log each matting folder that is not there: misspelt, its masks would become holes."""
-        for name in self._matting_folders.missing(self._path):
-            nearest = self._matting_folders.nearest(self._path, name)
-            log.warning(
-                Event.MATTING_FOLDER_MISSING,
-                folder=name,
-                nearest=nearest,
-                advice=f"make it, or write {nearest} in matting_folders if that is meant"
-                if nearest
-                else "make it, or correct its name in matting_folders",
-            )
+        """Log each folder of the settings that is not there: misspelt, what it says holds nowhere.
+
+        Masks in a matting folder would become holes.
+        """
+        for name, nearest, advice in _missing(self._matting_folders, self._path, "matting_folders"):
+            log.warning(Event.MATTING_FOLDER_MISSING, folder=name, nearest=nearest, advice=advice)
+        for name, nearest, advice in _missing(self._tables, self._path, "the settings"):
+            log.warning(Event.SETTINGS_FOLDER_MISSING, folder=name, nearest=nearest, advice=advice)
 
     def hasten(self) -> None:
         """Something may have changed: look as soon as is fair."""
@@ -161,6 +167,9 @@ class Inbox:
         self._quiet.period_s = self._watch.terms.quiet_period_s
         below = self._watch.terms_below()
         self._quiet.periods_s = {folder: each.quiet_period_s for folder, each in below.items()}
+        if self.has_other_mounts or self._root_seen != self.root:
+            self._root_seen = self.root
+            self._disks_came_at.append(start)
         pairing = self._groups.pair_up(found.folders)
         if pairing is not self._pairing:
             self._pairing = pairing
@@ -178,10 +187,11 @@ class Inbox:
         self._notices.waiting(self.waiting(), now)
 
     def take(self) -> Pair | None:
-        """The pair that has been ready for longest, once."""
-        while self._ready:
-            pair = heapq.heappop(self._ready)[2]
-            if not self._unclaimable.lacks_rights(pair, self._clock()):
+        """The pair whose turn it is, once; see `order`."""
+        while (pair := self._order.take()) is not None:
+            if self._masks.why_waiting(pair.mask_file):  # since the last look
+                self._not_ready.append(pair)
+            elif not self._unclaimable.lacks_rights(pair, self._clock()):
                 self._taken |= pair.folders
                 return pair
         return None
@@ -192,39 +202,41 @@ class Inbox:
 
     def put_back(self, pair: Pair) -> None:
         """Keep a pair ready that could not be claimed: the next try must not lack one."""
-        heapq.heappush(self._ready, (self._clock(), pair.picture.path, pair))
+        now = self._clock()
+        is_new = self._is_new(pair, self._ready_at(pair) or now, now)
+        self._order.put(Ready(now, pair.picture.path, pair), is_new=is_new)
 
     def ready_since(self) -> float | None:
         """Since when the pair that `take` would give has been ready."""
-        return self._ready[0][0] if self._ready else None
+        return self._order.since
+
+    def oldest_ready_since(self) -> float | None:
+        """Since when the pair has been ready that has waited for longest."""
+        return self._order.oldest
+
+    def ready_pairs(self, most: int) -> list[Pair]:
+        """So many of the ready pairs, the next first."""
+        return self._order.upcoming(most)
 
     def ready_count(self) -> int:
         """How many pairs are ready or will be, once they are quiet."""
-        return len(self._ready) + len(self._unquiet)
+        return len(self._order) + len(self._unquiet)
 
     def is_settling(self) -> bool:
         """True while a complete pair is not yet quiet."""
         return bool(self._unquiet)
-
-    def ready(self, most: int) -> list[str]:
-        """The pictures of the pairs that are ready, the next first; of very many only `most`."""
-        return [path for _, path, _ in heapq.nsmallest(most, self._ready)]
 
     def settling(self, most: int) -> list[str]:
         """The pictures of complete pairs that are not yet quiet, the next first."""
         unquiet = [(ready_at, pair.picture.path) for ready_at, pair in self._unquiet]
         return [path for _, path in heapq.nsmallest(most, unquiet)]
 
-    def longest_ready_since(self) -> float | None:
-        """Since when the pair that has been ready for longest has been so."""
-        return min((since for since, _, _ in self._ready), default=None)
-
     def signs(self) -> tuple[int, ...]:
         """Numbers of which one is another where what is to be told of the inbox may be another."""
         return (
             self._changes,
             len(self._unclaimable.waiting()),
-            len(self._ready),
+            len(self._order),
             len(self._unquiet),
             len(self._not_ready),
             len(self._unreadable),
@@ -235,6 +247,10 @@ class Inbox:
         now = self._clock()
         self._incomplete.remember(pair.picture.path, pair.identities, now, why)
         return not self._incomplete.is_given_up(pair.picture.path, now)
+
+    def refuse_mask(self, mask: str, report: Report) -> None:
+        """Note that a folder's mask can't be used: its pictures wait for another."""
+        self._masks.refuse(mask, report)
 
     def incomplete_s(self) -> float:
         """How long a cut off pair may stay unchanged."""
@@ -298,27 +314,42 @@ class Inbox:
     def _sort(self, now: float, found: Look) -> float:
         """Sort the pairs into ready and not; returns when the next one may become ready."""
         due = self._incomplete.due(now) or float("inf")
-        self._ready, self._unquiet, self._not_ready = [], [], []
+        new: list[Ready] = []
+        backlog: list[Ready] = []
+        self._unquiet, self._not_ready = [], []
         self._unclaimable.forget_all_but(self._pairing.pairs)
+        self._masks.look_anew()
         for pair in self._pairing.pairs:
             ready_at = self._ready_at(pair)
             if ready_at is not None and (ready_at > now or not self._was_seen(pair, ready_at)):
                 self._unquiet.append((ready_at, pair))
                 due = min(due, ready_at)
             elif ready_at is not None and self._may_be_taken(pair, now, found):
-                self._ready.append((ready_at, pair.picture.path, pair))
+                turns = new if self._is_new(pair, ready_at, now) else backlog
+                turns.append(Ready(ready_at, pair.picture.path, pair))
                 continue
             self._not_ready.append(pair)
-        heapq.heapify(self._ready)
+        self._order.fill(new, backlog)
         return due
+
+    def _is_new(self, pair: Pair, ready_at: float, now: float) -> bool:
+        """Whether a pair has been dropped while we looked on, and not long ago."""
+        if now - ready_at >= LONG_WAIT_S:
+            return False
+        came_at = max(self._quiet.came_at(entry) for entry in pair.inputs)
+        return came_at not in self._disks_came_at
 
     def _ready_at(self, pair: Pair) -> float | None:
         """When both files will be quiet; None where nobody knows, or no model is for them."""
         if pair.task not in self._tasks:
             return None
-        picture = self._quiet.quiet_at(pair.picture)
-        companion = self._quiet.quiet_at(pair.companion)
-        return None if picture is None or companion is None else max(picture, companion)
+        quiet_at = 0.0
+        for entry in pair.inputs:
+            when = self._quiet.quiet_at(entry)
+            if when is None:
+                return None
+            quiet_at = max(quiet_at, when)
+        return quiet_at
 
     def _was_seen(self, pair: Pair, ready_at: float) -> bool:
         """Whether both files were looked at when they had been quiet for long enough."""
@@ -330,6 +361,7 @@ class Inbox:
     def _may_be_taken(self, pair: Pair, now: float, found: Look) -> bool:
         return not (
             self._waits_incomplete(pair, now)
+            or self._masks.why_waiting(pair.mask_file)
             or self._unclaimable.still_waits(pair, now, found.seen)
         )
 
@@ -340,7 +372,7 @@ class Inbox:
         path = pair.picture.path
         if pair.task not in self._tasks:
             return Waiting(path, Report.of(no_model(pair.task)))
-        for entry in (pair.picture, pair.companion):
+        for entry in pair.inputs:
             quiet_at = self._quiet.quiet_at(entry)
             if quiet_at is None:
                 return Waiting(entry.path, Report.of(Trouble("empty")))
@@ -351,7 +383,8 @@ class Inbox:
         if incomplete:
             facts = {"role": "pair", "detail": incomplete, "seconds": self._incomplete.give_up_s}
             return Waiting(path, Report.of(Trouble("incomplete", **facts)))
-        return None
+        mask = self._masks.why_waiting(pair.mask_file)
+        return None if mask is None else Waiting(path, mask)
 
 
 @contextmanager
@@ -366,6 +399,20 @@ def _uncollected() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def _missing(
+    named: MattingFolders, inbox: Path, where: str
+) -> Iterator[tuple[str, str | None, str]]:
+    """Those that are not there, each with what has nearly its name, and what to do."""
+    for name in named.missing(inbox):
+        nearest = named.nearest(inbox, name)
+        is_meant = f"write {nearest} in {where} if that is meant"
+        yield (
+            name,
+            nearest,
+            f"make it, or {is_meant if nearest else f'correct its name in {where}'}",
+        )
 
 
 def _pictures(found: Look) -> Iterable[Entry]:

@@ -1,4 +1,7 @@
-"""Whose turn it is: the jobs that are claimed and wait for a worker, and the claiming of pairs."""
+"""Whose turn it is: the jobs that are claimed and wait for a worker, and the claiming of pairs.
+
+Which of the pairs is next, `order` says.
+"""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,7 +11,7 @@ from functools import partial
 import structlog
 
 from daemon.events import Event
-from daemon.intake.pairing import Pair
+from daemon.intake.pairing import Pair, rule_of
 from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.settings import Settings
@@ -24,7 +27,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class _Queued:
-    """A claimed job to be run (again), and since when it has waited."""
+    """A claimed job to be run (again), and since when it has waited: 0 goes before all pairs."""
 
     record: Record
     since: float
@@ -70,30 +73,29 @@ class JobQueue:
     def claim_ahead(self, count: int) -> None:
         """Claim up to so many ready pairs at once, where none wait that are claimed already.
 
-        Raises `OSError` or a `WORLD` trouble where one can't be claimed; the others are queued.
+        Their turn has come, whatever gets ready meanwhile. Raises `OSError` or a `WORLD` trouble
+        where one can't be claimed; the others are queued.
         """
         if self._queue:
             return
-        pairs: list[tuple[float, Pair]] = []
-        while len(pairs) < count and (since := self._inbox.ready_since()) is not None:
-            pair = self._inbox.take()
-            if pair is not None:
-                pairs.append((since, pair))
-        steps = [(pair.picture.path, partial(self._claimed, pair)) for _, pair in pairs]
+        pairs: list[Pair] = []
+        while len(pairs) < count and (pair := self._inbox.take()) is not None:
+            pairs.append(pair)
+        steps = [(pair.picture.path, partial(self._claimed, pair)) for pair in pairs]
         met: OSError | Trouble | None = None
-        for (since, pair), claimed in zip(pairs, all_together(steps), strict=True):
+        for pair, claimed in zip(pairs, all_together(steps), strict=True):
             try:
                 record = self._noted(pair, claimed.result)
             except (OSError, Trouble) as error:
                 met = met or error
             else:
                 if record is not None:
-                    self._queue.append(_Queued(record, since))
+                    self._queue.append(_Queued(record, 0.0))
         if met is not None:
             raise met
 
     def next_record(self) -> Record | None:
-        """The job or the pair that has waited for longest, claimed.
+        """The job that is to be run next, or the pair whose turn it is, claimed.
 
         Raises `OSError` where no pair can be claimed; the pair whose turn it was stays ready.
         """
@@ -134,7 +136,8 @@ class JobQueue:
             job=record.job,
             task=record.task,
             picture=pair.picture.path,
-            companion=pair.companion.path,
+            companion=record.told_by,
+            how=rule_of(pair),
         )
         return record
 

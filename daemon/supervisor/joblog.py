@@ -28,6 +28,9 @@ _DESCRIBED: Final = re.compile(
     r"(?P<path>.+)  (?P<width>\d{1,9}) x (?P<height>\d{1,9})  .*  \d+ bytes  sha256 \w{64}",
     re.ASCII,
 )
+# What the line of the mask says where the picture has none of its own.
+_BY_ALPHA: Final = "where the picture itself is wholly transparent"
+_OF_FOLDER: Final = "  the mask of its folder"
 _JOB: Final = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}", re.ASCII)
 _STEP: Final = "seconds, "
 
@@ -38,7 +41,7 @@ def job_log(record: Record, done: Done, hello: Hello) -> str:
     facts = [
         ("task", _TASKS[record.task]),
         ("picture", _described(record.picture.path, done.picture)),
-        (record.role, _described(record.companion.path, done.companion)),
+        (record.role, _mask_line(record, done)),
         ("model", model_line(model)),
         ("model file", f"{Path(model.path).name}  sha256 {model.sha256}"),
         ("model licence", model.licence),
@@ -90,6 +93,14 @@ def _notes(done: Done, model: Model) -> list[str]:
     return notes
 
 
+def _mask_line(record: Record, done: Done) -> str:
+    """What told what to do, and for a mask that is not the picture's own, whose it is."""
+    if record.source == "alpha":
+        return _BY_ALPHA
+    described = _described(record.told_by, done.companion)
+    return f"{described}{_OF_FOLDER}" if record.source == "folder" else described
+
+
 def _described(path: str, read: Input) -> str:
     return (
         f"{path}  {read.width} x {read.height}  {read.mode} {read.format}  "
@@ -119,7 +130,8 @@ def read_log(text: str, outputs: Sequence[str]) -> Ended | None:
 
 def _ended(facts: Mapping[str, Sequence[str]], outputs: tuple[str, ...]) -> Ended:
     role: Role = "trimap" if "trimap" in facts else "mask"
-    picture, companion = _read(facts["picture"][0]), _read(facts[role][0])
+    picture, told_by = _read(facts["picture"][0]), facts[role][0]
+    companion = picture if told_by == _BY_ALPHA else _read(told_by.removesuffix(_OF_FOLDER))
     job, sha256 = facts["job"][0], facts["model file"][0].rpartition("  sha256 ")[2]
     if not _JOB.fullmatch(job):
         raise ValueError("a name that no job has")

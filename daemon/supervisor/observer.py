@@ -129,13 +129,14 @@ class Observer:
         start = self.clock()
         self._listed = self._inbox_signs()
         queued = [record.picture.path for record in self.queue.records()]
+        ready = (pair.picture.path for pair in self.inbox.ready_pairs(MOST_TOLD))
         waiting = self.inbox.waiting()
         # What only needs a moment more is told last: of very many not all are.
         waiting.sort(key=lambda each: each.report.key == "not_quiet")
         self._lists = Lists(
-            ready=(*queued, *self.inbox.ready(MOST_TOLD))[:MOST_TOLD],
+            ready=(*queued, *ready)[:MOST_TOLD],
             settling=tuple(self.inbox.settling(MOST_TOLD)),
-            oldest=self.inbox.longest_ready_since(),
+            oldest=self.inbox.oldest_ready_since(),
             waiting=tuple(waiting[:MOST_TOLD]),
             waiting_for=dict(Counter(each.report.key for each in waiting)),
         )

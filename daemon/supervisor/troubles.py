@@ -14,6 +14,7 @@ from daemon.spool.holding import JobWaits
 from daemon.spool.putting_away import decide_to_fail
 from daemon.spool.record import Record
 from daemon.supervisor.attempts import Attempts
+from daemon.supervisor.folder_masks import blamed_on_mask
 from daemon.supervisor.inbox import Inbox, no_model
 from daemon.supervisor.job_queue import JobQueue
 from daemon.supervisor.tally import Count
@@ -41,6 +42,7 @@ class Troubles:
         """Do what the kind of a trouble asks for. Raises the world's, when the job is queued."""
         # A worker has descriptors and no names, so it can't tell where it met the world's trouble.
         place = self.workplace.spool.job(record.job)
+        report = blamed_on_mask(record, report)
         trouble = report.trouble(attempts=record.attempts, path=place)
         match trouble.reason.kind:
             case Kind.FILE:
@@ -61,6 +63,8 @@ class Troubles:
         """Do with a pair that can't even be opened what the kind of its own trouble asks for."""
         if isinstance(trouble, JobWaits):
             raise trouble
+        if record.mask_file is not None and trouble.reason.key == "folder_mask_unreadable":
+            self.inbox.refuse_mask(record.mask_file, Report.of(trouble))
         if trouble.reason.kind is Kind.FILE:
             self.fail(record, trouble)
         else:
@@ -131,7 +135,14 @@ class Troubles:
         )
 
     def _wait(self, record: Record, trouble: Trouble) -> None:
-        """What looks cut off waits in the inbox; what stays so for long is damaged."""
+        """What looks cut off waits in the inbox; what stays so for long is damaged.
+
+        A folder's mask is no reason to give a picture up.
+        """
+        if record.mask_file is not None and trouble.reason.key == "folder_mask_unusable":
+            self.inbox.refuse_mask(record.mask_file, Report.of(trouble))
+            self.give_back(record, trouble)
+            return
         detail = f"the {trouble.facts.get('role', 'pair')}: {trouble.facts.get('detail', '?')}"
         limit = self.inbox.incomplete_s()
         if self.inbox.remember_incomplete(_pair_of(record), detail):
@@ -147,14 +158,15 @@ class Troubles:
 
 
 def _pair_of(record: Record) -> Pair:
-    marker = record.marker
+    companion, marker = record.companion, record.marker
     return Pair(
         record.picture.entry,
-        record.companion.entry,
+        companion.entry if companion else None,
         record.role,
         record.task,
         record.picture.tail,
-        record.companion.tail,
+        companion.tail if companion else "",
         marker.entry if marker else None,
         marker.tail if marker else "",
+        record.mask_file,
     )

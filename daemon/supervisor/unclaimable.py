@@ -101,7 +101,7 @@ class Unclaimable:
         return True
 
     def _why(self, pair: Pair) -> Waiting | None:
-        for path in (pair.picture.path, pair.companion.path):
+        for path in (entry.path for entry in pair.inputs):
             place = Place(self._inbox, path)
             if not self._allows(place, os.R_OK) and place.is_there():
                 return Waiting(path, Report.of(Trouble("unreadable", path=path)))

@@ -57,7 +57,7 @@ class Watch:
         self._trouble: OSError | None = None
         self._told: tuple[object, ...] = ()
         self._told_below: dict[str, Terms] = {}
-        self._survey = Survey(inbox, with_markers=settings.done_marker)
+        self._survey = Survey(inbox, with_markers=settings.rules().ask_for_markers)
         self.bell = self._hung_up() if settings.events else None
         self.root: FolderId | None = None
         self.has_other_mounts = False

@@ -38,15 +38,23 @@ def panel_size(picture: Picture) -> Size:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def strip_of_retouched(picture: Picture, mask: Companion, filled: Pixels) -> Pixels:
-    """`[h,3w,3]` in sRGB: the picture, its hole tinted, and the picture `[H,W,3]` as filled."""
+def strip_of_retouched(
+    picture: Picture, mask: Companion, filled: Pixels, *, was_clear: bool = False
+) -> Pixels:
+    """`[h,3w,3]` in sRGB: the picture, its hole tinted, and the picture `[H,W,3]` as filled.
+
+    Where the hole `was_clear` in the picture as it was dropped, it is shown so.
+    """
     before = _small(picture, picture.seen)
     after = _small(picture, partial(_rows, filled))
     if before.ndim == 2:
         after = _levels(after @ np.array(_LUMA))
-    opacity = _own_opacity(picture)
-    before, after = (_shown(picture, panel, opacity) for panel in (before, after))
-    hole = np.minimum(_shares(picture, partial(_rows, mask.values)) * _THIN, 1)
+    opacity = dropped = _own_opacity(picture)
+    marked = _shares(picture, partial(_rows, mask.values))
+    if was_clear:
+        dropped = (1 - marked) * (1 if opacity is None else opacity)
+    before, after = _shown(picture, before, dropped), _shown(picture, after, opacity)
+    hole = np.minimum(marked * _THIN, 1)
     return np.hstack([before, _mixed(before, np.array(_TINT), hole * _TINTED), after])
 
 

@@ -78,8 +78,9 @@ class Job(_Message):
     """To the worker: do a job. With it come the descriptors of its files.
 
     They are the picture and its companion, to be read, and an empty file for each of `outputs`, in
-    this order. `trimap_band_percent` is set where the trimap is to be made from a mask, and only
-    there.
+    this order. There is no companion where the picture's transparency is the mask (`by_alpha`).
+    `trimap_band_percent` is set where the trimap is to be made from a mask, and only there.
+    `output_format` is for this job alone; None leaves it to the orders.
     """
 
     kind: Literal["job"] = "job"
@@ -88,6 +89,19 @@ class Job(_Message):
     role: Role
     outputs: tuple[Held, ...]
     trimap_band_percent: Annotated[float, Field(gt=0)] | None = None
+    by_alpha: bool = False
+    output_format: OutputFormat | None = None
+
+    @property
+    def inputs(self) -> int:
+        """How many files are to be read."""
+        return 1 if self.by_alpha else 2
+
+    @model_validator(mode="after")
+    def _transparency_is_a_mask(self) -> "Job":
+        if self.by_alpha and (self.task, self.role) != ("inpaint", "mask"):
+            raise ValueError("only a hole can be told by transparency")
+        return self
 
     @model_validator(mode="after")
     def _outputs_are_those_of_the_task(self) -> "Job":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
 from daemon.reasons import Trouble
-from daemon.worker import companions, limits, pictures, previews, trimaps
+from daemon.worker import companions, limits, pictures, previews, transparency, trimaps
 from daemon.worker.batching import MOST_IN_A_BATCH, Turn, Turns
 from daemon.worker.companions import Companion, Subject
 from daemon.worker.confinement import Confinement
@@ -33,10 +33,13 @@ _GPU_JOBS: Final = MOST_IN_A_BATCH
 
 @dataclass(frozen=True)
 class Files:
-    """A job's files: picture and companion to read; for each output, by name, an empty one."""
+    """A job's files: picture and companion to read; for each output, by name, an empty one.
+
+    There is no companion where the picture's own transparency is its mask.
+    """
 
     picture: BinaryIO
-    companion: BinaryIO
+    companion: BinaryIO | None
     outputs: Mapping[str, BinaryIO]
 
 
@@ -49,14 +52,17 @@ def opened(job: Job, descriptors: Sequence[int]) -> Iterator[Files]:
     with contextlib.ExitStack() as stack:
         for fd in descriptors:
             stack.callback(os.close, fd)
-        if len(descriptors) != 2 + len(job.outputs):
+        if len(descriptors) != job.inputs + len(job.outputs):
             raise Trouble("too_many_open_files", path="the worker")
-        inputs = [stack.enter_context(os.fdopen(fd, "rb", closefd=False)) for fd in descriptors[:2]]
+        picture, *companion = (
+            stack.enter_context(os.fdopen(fd, "rb", closefd=False))
+            for fd in descriptors[: job.inputs]
+        )
         outputs = {
             name: stack.enter_context(os.fdopen(fd, "r+b", closefd=False))
-            for name, fd in zip(job.outputs, descriptors[2:], strict=True)
+            for name, fd in zip(job.outputs, descriptors[job.inputs :], strict=True)
         }
-        yield Files(inputs[0], inputs[1], outputs)
+        yield Files(picture, companion[0] if companion else None, outputs)
 
 
 class Worker:
@@ -139,6 +145,8 @@ class Worker:
         self, job: Job, files: Files, max_pixels: int
     ) -> tuple[Picture, Companion | Subject]:
         picture = pictures.read_picture(self._read(files.picture, "picture"), max_pixels)
+        if files.companion is None:
+            return transparency.read_hole(picture)
         data = self._read(files.companion, job.role)
         if job.role == "trimap":
             return picture, companions.read_trimap(data, picture, max_pixels)
@@ -174,12 +182,14 @@ class Worker:
                     result,
                     companion.values,
                     files.outputs["result"],
-                    self._orders.output_format,
+                    job.output_format or self._orders.output_format,
                     self._orders.jpeg_quality,
                     png,
                 )
             outputs.append(Produced(held="result", suffix=suffix))
-            draw = partial(previews.strip_of_retouched, picture, companion, result)
+            draw = partial(
+                previews.strip_of_retouched, picture, companion, result, was_clear=job.by_alpha
+            )
         else:
             notes = ()
             with _timed(seconds, "foreground"):

@@ -3,6 +3,7 @@
 Told in which places, and whether in the same words, is for `wording` and the tests of that name.
 """
 
+from pathlib import Path
 from typing import Any
 
 import poisons
@@ -25,6 +26,9 @@ WAITS = {
     "no_model": "cut.png",
     "unreadable_kind": "anim.gif",
     "incomplete": "half.png",
+    "cannot_be_transparent": "clear/opaque.jpg",
+    "folder_mask_unreadable": "lost/cat.png",
+    "folder_mask_unusable": "text/cat.png",
     "cannot_be_held": "scanner/held.png",
 }
 # With the picture of each pair.
@@ -42,6 +46,9 @@ FAILS = {
     "mask_covers_everything": "white.png",
     "cannot_encode": "wide.png",
     "unplaceable": "taken.png/one.png",
+    "folder_mask_size": "dusty/size.png",
+    "nothing_transparent": "clear/solid.png",
+    "all_transparent": "clear/glass.png",
     "superseded": "older.jpg",
     "vanished": "gone.jpg",
 }
@@ -85,3 +92,21 @@ def drop(site: Site, name: str, picture: Any = None, mask: Any = None) -> None:
             (site.inbox / path).write_bytes(content)
         else:
             save(good() if content is None else content, site.inbox / path)
+
+
+def write_settings(path: Path) -> str:
+    """A settings file with folders whose pictures need no mask of their own; returns its path."""
+    save(hole(), path.with_name("dust.png"))
+    path.with_name("text.png").write_text("no picture at all, but words")
+    path.write_text(
+        "[folders.clear]\nalpha_as_mask = true\n"
+        + "".join(
+            f'[folders.{folder}]\nmask = "{path.with_name(mask)}"\n'
+            for folder, mask in (
+                ("dusty", "dust.png"),
+                ("lost", "gone.png"),
+                ("text", "text.png"),
+            )
+        )
+    )
+    return str(path)

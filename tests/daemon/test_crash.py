@@ -16,6 +16,7 @@ import pytest
 from mounts import Mounts
 from test_jobs import MARKER, MASK, PICTURE, RESULT, produce, recover, tree
 
+from daemon.folders import FolderRules, Rules
 from daemon.intake.grouping import Groups
 from daemon.intake.scan import Survey
 from daemon.reasons import Trouble
@@ -106,7 +107,7 @@ def claim(spool: Spool) -> Record:
     survey = Survey(spool.inbox, with_markers=True)
     survey.whole()
     is_marked = any(folder.markers for folder in survey.folders.values())
-    (pair,) = Groups(done_marker=is_marked).pair_up(survey.folders).pairs
+    (pair,) = Groups(rules=FolderRules(Rules(done_marker=is_marked))).pair_up(survey.folders).pairs
     record = jobs.claim_pair(spool, pair)
     assert record is not None
     return record

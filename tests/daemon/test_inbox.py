@@ -188,6 +188,7 @@ def test_an_empty_file_is_never_ready_and_is_named(box: Watched, empty: str) -> 
 
 
 def test_the_pair_that_has_been_ready_for_longest_is_taken_first(box: Watched) -> None:
+    box.look()
     for name in ("c", "a", "b"):
         box.put(f"{name}.jpg", f"{name}_mask.png")
         box.look(after=1)

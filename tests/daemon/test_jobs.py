@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from mounts import Mounts
 
+from daemon.folders import FolderRules, Rules
 from daemon.intake.grouping import Groups
 from daemon.intake.matting import MattingFolders
 from daemon.intake.pairing import Pair, pair_up
@@ -48,7 +49,7 @@ def found_marked(spool: Spool, name: str = "cat") -> Pair:
     """The pair of that name, found with its marker."""
     survey = Survey(spool.inbox, with_markers=True)
     survey.whole()
-    pairs = Groups(done_marker=True).pair_up(survey.folders).pairs
+    pairs = Groups(rules=FolderRules(Rules(done_marker=True))).pair_up(survey.folders).pairs
     return next(pair for pair in pairs if pair.picture.path == f"{name}.jpg")
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clocks import Clock
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from test_pairing import PAGE, PATHS, paired
 
+from daemon.folders import FolderRules, Rules
 from daemon.intake import grouping
 from daemon.intake.grouping import Groups
 from daemon.intake.markers import require_markers
@@ -235,15 +237,18 @@ def test_markers_are_looked_for_only_where_a_file_has_changed(
         (tmp_path / str(day)).mkdir()
         for name in ("cat.jpg", "cat_mask.png", "cat.done"):
             (tmp_path / str(day) / name).touch()
-    survey, groups = Survey(tmp_path, with_markers=True), Groups(done_marker=True)
+    survey = Survey(tmp_path, with_markers=True)
+    groups = Groups(rules=FolderRules(Rules(done_marker=True)))
     survey.whole()
     first = groups.pair_up(survey.folders)
     assert len(first.pairs) == 20
     asked: list[int] = []
 
-    def counted(pairing: Pairing, pictures: list[Entry], markers: list[Entry]) -> Pairing:
+    def counted(
+        pairing: Pairing, pictures: list[Entry], markers: list[Entry], *how: Any
+    ) -> Pairing:
         asked.append(len(markers))
-        return require_markers(pairing, pictures, markers)
+        return require_markers(pairing, pictures, markers, *how)
 
     monkeypatch.setattr(grouping, "require_markers", counted)
     survey.whole()

@@ -280,7 +280,7 @@ def test_what_every_turn_of_the_loop_asks_does_not_go_through_the_inbox(
 ) -> None:
     seat.after(0)
     monkeypatch.delattr(Inbox, "waiting")
-    monkeypatch.delattr(Inbox, "ready")
+    monkeypatch.delattr(Inbox, "ready_pairs")
     for _ in range(50):
         seat.after(TELL_EVERY_S / 10)
     assert len(seat.told) == 1

@@ -24,7 +24,8 @@ def paired(*paths: str, matting_folders: tuple[str, ...] = ()) -> Pairing:
 
 def pairs(*paths: str) -> set[tuple[str, str, str]]:
     """The pairs as (picture, companion, task)."""
-    return {(p.picture.path, p.companion.path, p.task) for p in paired(*paths).pairs}
+    found = paired(*paths).pairs
+    return {(p.picture.path, p.companion.path, p.task) for p in found if p.companion}
 
 
 def reasons(*paths: str) -> dict[str, str]:
@@ -280,7 +281,7 @@ PATHS = st.lists(PATH, max_size=12, unique=True)
 @given(PATHS)
 def test_each_file_is_in_exactly_one_place(paths: list[str]) -> None:
     found = paired(*paths)
-    placed = [p for pair in found.pairs for p in (pair.picture.path, pair.companion.path)]
+    placed = [entry.path for pair in found.pairs for entry in pair.inputs]
     placed += [waiting.path for waiting in found.waiting]
     assert sorted(placed) == sorted(paths)
 
@@ -290,7 +291,7 @@ def test_the_order_of_the_scan_does_not_matter(data: st.DataObject, paths: list[
     def settled(order: list[str]) -> tuple[set[object], set[object]]:
         found = paired(*order)
         chosen = {
-            (p.picture.path, p.companion.path, p.role, p.picture_tail, p.companion_tail)
+            (*(entry.path for entry in p.inputs), p.role, p.picture_tail, p.companion_tail)
             for p in found.pairs
         }
         said = {(w.path, w.report.trouble().sentence) for w in found.waiting}
@@ -463,7 +464,7 @@ def test_the_page_on_naming_is_right(example: tuple[str, ...]) -> None:
         assert found.pairs == ()
     else:
         (pair,) = found.pairs
-        assert [pair.picture.path, pair.companion.path] == names
+        assert [entry.path for entry in pair.inputs] == names
         assert (pair.role, pair.task) == MEANINGS[result]
 
 

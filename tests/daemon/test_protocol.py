@@ -64,6 +64,14 @@ TO_WORKER: list[Orders | Job] = [
         outputs=("trimap", "cutout", "alpha"),
         trimap_band_percent=1.5,
     ),
+    Job(
+        job="20240101-abc",
+        task="inpaint",
+        role="mask",
+        outputs=("result",),
+        by_alpha=True,
+        output_format="tiff",
+    ),
 ]
 FROM_WORKER = [
     Hello(
@@ -190,6 +198,18 @@ def test_what_a_worker_may_not_say_is_not_understood(change: dict[str, object]) 
     said = {**json.loads(line(FROM_WORKER[1])), **change}
     with pytest.raises(ValidationError):
         from_worker.validate_json(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    ("task", "role", "percent"),
+    [("matting", "mask", 2), ("matting", "trimap", None), ("inpaint", "trimap", None)],
+)
+def test_only_a_hole_is_told_by_transparency(task: str, role: str, percent: float | None) -> None:
+    outputs = outputs_of(cast("Task", task), cast("Role", role))
+    told = {"kind": "job", "job": "j", "task": task, "role": role, "outputs": outputs}
+    more = {"trimap_band_percent": percent, "by_alpha": True}
+    with pytest.raises(ValidationError, match="transparency"):
+        to_worker.validate_json(json.dumps({**told, **more}))
 
 
 @pytest.mark.parametrize(

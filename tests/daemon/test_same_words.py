@@ -13,22 +13,22 @@ from pathlib import Path
 import pytest
 from driver import Daemon, Site, hole, photo, save, trimap
 from mounts import Mounts
-from recipes import CALLS, DIES, ELSEWHERE, FAILS, STAND_INS, WAITING, WAITS, drop
+from recipes import CALLS, DIES, ELSEWHERE, FAILS, STAND_INS, WAITING, WAITS, drop, write_settings
 from rooms import Rooms
 from structlog.testing import capture_logs
 from wording import Row, check, wait_for_state
 
 from daemon.people import scene as scenes
 from daemon.reasons import REASONS, Kind
-from daemon.settings import Settings
+from daemon.settings import Settings, load_settings
 from daemon.spool.layout import open_spool
 from daemon.supervisor.inbox import Inbox
 
 Start = Callable[..., Daemon]
 
 NOBODY = 65534
-# Waiting to be quiet is no news; the other two take a claim before they are known of.
-NOT_LOGGED = {"not_quiet", "incomplete", "cannot_be_held"}
+# Waiting to be quiet is no news; the others take a claim before they are known of.
+NOT_LOGGED = {"not_quiet", "incomplete", "cannot_be_held", "folder_mask_unusable"}
 
 
 def test_each_reason_of_the_list_has_its_recipe() -> None:
@@ -58,6 +58,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> It
         {
             "RETOUCHD_INPAINT_MODEL": str(inpaint_model),
             "RETOUCHD_DONE_MARKER": "yes",
+            "RETOUCHD_SETTINGS": write_settings(root / "settings.toml"),
             "RETOUCHD_SCAN_INTERVAL_S": "0.3",
             "RETOUCHD_QUIET_PERIOD_S": "1",
         },
@@ -78,6 +79,9 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> It
     (site.inbox / "nobody.png.done").touch()
     (site.inbox / "anim.gif").write_bytes(b"GIF89a")
     drop(site, "empty.png", mask=b"")
+    for name in ("clear/opaque.jpg", "lost/cat.png", "text/cat.png"):
+        save(photo(), site.inbox / name)
+        (site.inbox / name).with_suffix(".done").touch()
     save(photo(), site.inbox / "cut.png")
     save(trimap(), site.inbox / "cut_trimap.png")
     half = (site.inbox / "half.png").read_bytes()
@@ -95,6 +99,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> It
     growing = threading.Thread(target=grow)
     growing.start()
     daemon.wait_for("pair_given_back", picture="half.png")
+    daemon.wait_for("pair_given_back", picture="text/cat.png")
 
     yield daemon
     grown.set()
@@ -122,16 +127,15 @@ def test_what_waits_is_told_alike_when_the_daemon_has_ended(reason: str, waiting
     check(waiting.site, waiting, Row(reason, WAITS[reason], WAITING))
 
 
-@pytest.mark.parametrize(
-    "reason", sorted(WAITS.keys() - {"not_quiet", "incomplete", "cannot_be_held"})
-)
+@pytest.mark.parametrize("reason", sorted(WAITS.keys() - NOT_LOGGED))
 def test_what_waits_is_logged_in_the_same_words_after_a_minute(
     reason: str, waiting: Daemon, tmp_path: Path
 ) -> None:
     """The minute is the clock's that stands in for the real one; the inbox is the same."""
     spool = open_spool(Settings(spool=tmp_path / "spool"))
     rooms = Rooms(spool)
-    rooms.settings = rooms.settings.model_copy(update={"done_marker": True})
+    by_folder = load_settings({}, waiting.site.root.parent / "settings.toml").by_folder
+    rooms.settings = rooms.settings.model_copy(update={"done_marker": True, "by_folder": by_folder})
     inbox = Inbox(rooms.settings, waiting.site.inbox, rooms.clock)
     with capture_logs() as lines:
         for _ in range(2):

@@ -9,8 +9,8 @@ import poisons
 import pytest
 import samples
 import tiny
-from driver import Daemon, Site, hole, photo
-from recipes import DIES, FAILED, FAILS, drop
+from driver import Daemon, Site, hole, photo, save
+from recipes import DIES, FAILED, FAILS, drop, write_settings
 from test_jobs import claim, saved
 from wording import Row, check
 
@@ -39,6 +39,7 @@ def failing_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         root / "spool",
         {
             "RETOUCHD_INPAINT_MODEL": str(model),
+            "RETOUCHD_SETTINGS": write_settings(root / "settings.toml"),
             "RETOUCHD_MAX_PIXELS": "1000000",
             "RETOUCHD_MAX_FILE_MB": "1",
             "RETOUCHD_INCOMPLETE_S": "0",
@@ -68,6 +69,9 @@ def failing_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     wide[2:4, 2:4] = 255
     drop(site, "wide.png", np.zeros((8, 16_384, 3), np.uint8), wide)
     drop(site, "taken.png/one.png")
+    save(photo(width=50), site.inbox / "dusty/size.png")
+    save(photo(), site.inbox / "clear/solid.png")
+    save(np.zeros((20, 20, 4), np.uint8), site.inbox / "clear/glass.png")
     daemon = site.start()
     daemon.wait_until(
         lambda: not site.jobs()

@@ -93,7 +93,7 @@ def test_an_unknown_key_in_the_file_is_named_with_what_may_be_meant(tmp_path: Pa
 
 
 def test_a_table_in_the_file_is_an_unknown_key(tmp_path: Path) -> None:
-    assert "'folders'" in refusal(file=toml(tmp_path, '[folders]\ninbox = "/a"'))
+    assert "'places'" in refusal(file=toml(tmp_path, '[places]\ninbox = "/a"'))
 
 
 @pytest.mark.parametrize("name", ["RETOUCHD_QUIET_PERIOD", "retouchd_quiet_period"])
@@ -177,7 +177,7 @@ def test_a_bad_value_is_refused_with_what_it_should_be(name: str, value: str, hi
     "name",
     [
         name
-        for name, field in Settings.model_fields.items()
+        for name, field in Settings.options().items()
         if {int, float} & {field.annotation, *typing.get_args(field.annotation)}
     ],
 )

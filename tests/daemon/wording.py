@@ -12,6 +12,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from driver import Daemon, Site
@@ -140,7 +141,9 @@ def why_says(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
 
 def answer_of(site: Site, path: str) -> Answer:
     """What `retouchd why` answers, with the settings of the site's daemon."""
-    settings = load_settings({"spool": str(site.root), **_given(site)})
+    file = site.environment.get("RETOUCHD_SETTINGS")
+    given = {"spool": str(site.root), **_given(site)}
+    settings = load_settings(given, Path(file) if file else None)
     uid = worker_of(settings)
     scene = scene_of(settings, find_spool(settings), os.geteuid() if uid is None else uid)
     with seen_as(scene.user):
@@ -153,7 +156,7 @@ def _given(site: Site) -> dict[str, str]:
     return {
         name.removeprefix("RETOUCHD_").lower(): value
         for name, value in variables
-        if name.startswith("RETOUCHD_")
+        if name.startswith("RETOUCHD_") and name != "RETOUCHD_SETTINGS"
     }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from daemon.folders import FolderSettings
 from daemon.reasons import REASONS, Kind
 from daemon.settings import Settings, shown_default
 
@@ -55,7 +56,7 @@ SHOWS_ELSEWHERE: Final = MappingProxyType(
 def settings_table() -> str:
     """Each setting with its default and its meaning."""
     rows = ["| setting | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    for name, field in Settings.options().items():
         choices = [str(c) for c in typing.get_args(field.annotation) if isinstance(c, str)]
         allowed = f" One of `{'`, `'.join(choices)}`." if choices else ""
         default = shown_default(name)
@@ -67,10 +68,17 @@ def settings_table() -> str:
 def names_table() -> str:
     """What each setting is called in the environment and as an option."""
     rows = ["| setting | environment | option |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    for name, field in Settings.options().items():
         option = name.replace("_", "-")
         options = f"`--{option}`" + (f" `--no-{option}`" if field.annotation is bool else "")
         rows.append(f"| `{name}` | `RETOUCHD_{name.upper()}` | {options} |")
+    return "\n".join(rows)
+
+
+def folders_table() -> str:
+    """What a folder in the inbox can have of its own."""
+    rows = ["| setting | meaning |", "|---|---|"]
+    rows += [f"| `{name}` | {f.description} |" for name, f in FolderSettings.model_fields.items()]
     return "\n".join(rows)
 
 
@@ -104,7 +112,11 @@ def anchor(heading: str) -> str:
 # Each page with the headings that have a table below them, and what makes it.
 TABLES: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = MappingProxyType(
     {
-        "settings.md": {"Every setting": settings_table, "Their names elsewhere": names_table},
+        "settings.md": {
+            "Every setting": settings_table,
+            "Their names elsewhere": names_table,
+            "Folders in the inbox": folders_table,
+        },
         "reasons.md": {section: partial(reasons_table, kind) for kind, section in SECTIONS.items()},
         "operations/troubleshooting.md": {"Every reason, and where it shows": shows_table},
     }

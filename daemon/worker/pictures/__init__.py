@@ -10,7 +10,7 @@ file has, and knows what it must keep; what can't be kept is refused in words, n
 from daemon.worker.pictures.colours import colours, in_srgb
 from daemon.worker.pictures.damage import damage_is_trouble
 from daemon.worker.pictures.eight_bits import Decoded, in_strips, turned
-from daemon.worker.pictures.picture import Picture, Pixels, Samples
+from daemon.worker.pictures.picture import Picture, Pixels, Samples, alpha_of, colours_of
 from daemon.worker.pictures.reading import decode, read_picture
 from daemon.worker.pictures.writing import (
     write_cutout,
@@ -24,7 +24,9 @@ __all__ = [
     "Picture",
     "Pixels",
     "Samples",
+    "alpha_of",
     "colours",
+    "colours_of",
     "damage_is_trouble",
     "decode",
     "in_srgb",
