@@ -24,7 +24,7 @@ from daemon.people.standpoint import seen_as
 from daemon.people.state import read_state
 from daemon.people.why import why
 from daemon.reasons import Report
-from daemon.settings import load_settings
+from daemon.settings import Settings, load_settings
 from daemon.spool.book import Book
 from daemon.spool.looking import find_spool, worker_of
 
@@ -107,11 +107,19 @@ def history(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
 
 def _lines(site: Site, *command: str) -> list[dict[str, Any]]:
     """What a command says as JSON, an object a line."""
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in _given(site).items()]
-    options = [option for option in options if "done-marker" not in option]
+    options = [_option(name, value) for name, value in _given(site).items()]
+    if file := site.environment.get("RETOUCHD_SETTINGS"):
+        options.append(f"--settings={file}")
     with contextlib.redirect_stdout(io.StringIO()) as said:
         cli.main([*command, "--spool", str(site.root), *options])
     return [json.loads(line) for line in said.getvalue().splitlines()]
+
+
+def _option(name: str, value: str) -> str:
+    flag = name.replace("_", "-")
+    if Settings.options()[name].annotation is bool:
+        return f"--{flag}" if value in ("true", "yes") else f"--no-{flag}"
+    return f"--{flag}={value}"
 
 
 def book(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
