@@ -130,6 +130,15 @@ def test_a_result_without_a_preview_is_shown_without(
     assert "no preview" in text(spool)
 
 
+def test_a_preview_whose_size_the_book_has_lost_has_the_shape_of_its_picture(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    book.entries.append(done(1, facts=replace(FACTS, preview=None, width=3000, height=4000)))
+    update(gallery)
+    assert ".s360x480 { aspect-ratio: 360 / 480; height: 100% }" in text(spool)
+    assert text(spool).count("<img") == 2
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("entry", [done, failed])
 def test_no_name_gets_an_element_or_an_attribute_into_a_page(
