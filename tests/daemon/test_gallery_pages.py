@@ -308,6 +308,18 @@ def test_pages_that_were_not_all_written_when_it_ended_are_written_by_the_next(
     assert len(pages(spool)) == 31
 
 
+def test_pages_of_another_book_that_were_not_all_replaced_are_replaced_by_the_next(
+    spool: Spool, book: Chronicle
+) -> None:
+    book.entries += [done(i) for i in range(12 * PER_PAGE)]
+    settled(spool, book)
+    other = Chronicle([done(1000 + i) for i in range(12 * PER_PAGE)])
+    update(Gallery(spool, other))
+    assert shown(spool, "gallery/0001.html") == names(range(PER_PAGE - 1, -1, -1))
+    settled(spool, other)
+    assert shown(spool, "gallery/0001.html") == names(range(1000 + PER_PAGE - 1, 999, -1))
+
+
 # -- Whose they are --------------------------------------------------------------------------------
 
 
@@ -354,7 +366,7 @@ def test_what_comes_into_the_place_of_a_page_just_now_is_left_alone(
     real = files.rename
 
     def rename_too_late(*arguments: object) -> None:
-        if "html" in str(arguments[1]):
+        if str(arguments[1]).endswith("index.html"):
             (spool.outbox / "index.html").unlink()
             (spool.outbox / "index.html").write_text("mine")
         real(*arguments)  # type: ignore[arg-type]
