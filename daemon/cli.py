@@ -18,12 +18,14 @@ from daemon.artifact import ArtifactError
 from daemon.events import configure, let_go
 from daemon.people.audience import Audience
 from daemon.people.check import check, model_manifest
+from daemon.people.history import MOST_LISTED, show_history
 from daemon.people.pages import kept_pages
 from daemon.people.pausing import say_pause, say_resume, why_not_once
 from daemon.people.progress import print_summary, progress_bar
 from daemon.people.reach import OutOfReachError
+from daemon.people.rebuilding import say_rebuilt
 from daemon.people.status import show_status
-from daemon.reasons import world_trouble
+from daemon.reasons import one_line, world_trouble
 from daemon.settings import Settings, SettingsError, load_settings, shown_default
 from daemon.spool.layout import SpoolInUseError, locked, open_spool
 from daemon.supervisor.loop import Supervisor
@@ -31,7 +33,7 @@ from daemon.supervisor.loop import Supervisor
 DONE, FAILED, WRONG = 0, 1, 2
 
 # What commands are asked beside the settings.
-_ASKED = {"as_json", "watch"}
+_ASKED = {"as_json", "watch", "path", "failures", "limit", "rebuild"}
 
 # A supervisor that was killed leaves a worker that ends on its own, but not at once.
 _WAIT_FOR_LOCK_S = 10.0
@@ -119,6 +121,8 @@ def _tell(command: str, settings: Settings, asked: dict[str, Any]) -> int:
     try:
         if command == "status":
             return DONE if show_status(settings, **asked) else FAILED
+        if command == "history":
+            return _tell_history(settings, **asked)
         print(f"retouchd: {say_pause(settings) if command == 'pause' else say_resume(settings)}")
     except BrokenPipeError:  # whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -127,6 +131,16 @@ def _tell(command: str, settings: Settings, asked: dict[str, Any]) -> int:
         print(f"retouchd: {trouble.sentence}", file=sys.stderr)
         return FAILED
     return DONE
+
+
+def _tell_history(settings: Settings, *, rebuild: bool, path: str | None, **asked: Any) -> int:
+    if rebuild:
+        print(f"retouchd: {say_rebuilt(settings)}")
+        return DONE
+    if show_history(settings, path, **asked):
+        return DONE
+    print(f"retouchd: the book tells nothing of {one_line(str(path))}", file=sys.stderr)
+    return FAILED
 
 
 def _check(settings: Settings) -> int:
@@ -151,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         ("once", "work off what is there, then end; 0 only if every complete pair succeeded"),
         ("check", "try settings, folders, models and device, and say what to do"),
         ("status", "say what is done, what waits and why; 0 only if nobody need do anything"),
+        ("history", "say what became of pictures, when, and with which model"),
         ("pause", "finish what is in hand and begin nothing else, until resume"),
         ("resume", "end a pause"),
     ):
@@ -159,10 +174,33 @@ def _parser() -> argparse.ArgumentParser:
             name, help=what, description=what.capitalize() + ".", allow_abbrev=False
         )
         _add_settings(command)
+        if name == "history":
+            _add_history(command)
         if name == "status":
             _add_switch(command, "--json", "as_json", "print one JSON object")
             _add_switch(command, "--watch", "watch", "say it again every two seconds")
     return parser
+
+
+def _add_history(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "path",
+        nargs="?",
+        metavar="PATH",
+        help="a picture: its path in the inbox or in another of the spool's folders, or its name",
+    )
+    _add_switch(parser, "--failures", "failures", "only what was given up")
+    _add_switch(parser, "--json", "as_json", "print a JSON object a line")
+    _add_switch(parser, "--rebuild", "rebuild", "enter what the folders tell of jobs it lacks")
+    what = f"at most so many, the newest [{MOST_LISTED}, without a limit for a PATH]"
+    parser.add_argument("--limit", type=_at_least_one, metavar="N", help=what)
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def _add_switch(parser: argparse.ArgumentParser, flag: str, name: str, what: str) -> None:

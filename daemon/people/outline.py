@@ -105,7 +105,9 @@ def _facts(standing: Standing, snapshot: Snapshot) -> list[tuple[str, str]]:
         models = "; ".join(f"{task}: {model}" for task, model in served.models.items())
         facts.append(("device", f"{served.device} ({models})"))
     facts.append(("done", f"{tally.done} in this run{_speed(standing)}"))
-    facts.append(("failed", f"{tally.failed} in this run, {standing.last_hour.failed} in an hour"))
+    facts.append(
+        ("failed", f"{tally.failed} in this run, {standing.last_hour.failed} in the last hour")
+    )
     oldest = ""
     if snapshot.oldest_ready_at is not None:
         oldest = f", the oldest for {span(max(0.0, snapshot.at - snapshot.oldest_ready_at))}"

@@ -96,8 +96,8 @@ def view(shown: Outline) -> RenderableType:
     for name, text in shown.facts:
         facts.add_row(Text(name, style="bold"), Text(text))
     style = _STYLES[shown.tone]
-    head = Panel(facts, title=Text(shown.headline, style=f"bold {style}"), border_style=style)
-    return Group(head, *map(_table, shown.sections))
+    headline = Text(shown.headline + "\n", style=f"bold {style}")
+    return Group(Panel(Group(headline, facts), border_style=style), *map(_table, shown.sections))
 
 
 def _table(section: Section) -> Table:

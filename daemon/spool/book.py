@@ -16,7 +16,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from io import BufferedReader
 from itertools import chain
 from math import isfinite
@@ -146,6 +146,29 @@ class Book:
             added += self._understood(whole.split(b"\n"))
             mark = Mark(name, start + len(whole))
         return added, mark
+
+    def rebuild(self, found: Iterable[Ended]) -> int:
+        """Enter jobs that were found otherwise, where the book lacks them; returns how many.
+
+        The lines of the months stay as they are. On return all is on the disk.
+        """
+        known = {ended.job for ended in self.newest()}
+        new = {ended.job: ended for ended in found if ended.job not in known}
+        if new:
+            ownership = self._ownership()
+            files.make_folders(self._folder, ownership)
+            lines = [*self._backwards(REBUILT, b""), *new.values()]
+            lines.sort(key=lambda ended: ended.ended_at)
+            content = b"".join(map(line_of, lines))
+            files.write_durably(self._folder / REBUILT, content, ownership)
+        return len(new)
+
+    def _ownership(self) -> files.Ownership:
+        """The daemon must be able to read it, also where root has written it."""
+        about = self._folder.root.stat()
+        if about.st_uid == os.geteuid():
+            return files.PRIVATE
+        return replace(files.PRIVATE, uid=about.st_uid, gid=about.st_gid)
 
     def _months(self) -> list[str]:
         try:

@@ -14,11 +14,12 @@ from typing import Final
 
 from daemon.intake.scan import Entry, Identity
 from daemon.places import Place
-from daemon.reasons import Report, Trouble, one_line
+from daemon.reasons import Report, Trouble
 from daemon.spool import files
 from daemon.spool.booking import book_done, book_failed
 from daemon.spool.holding import is_held, remove_rooms, require_rooms, sync_rooms
 from daemon.spool.layout import Spool
+from daemon.spool.notes import reason_text
 from daemon.spool.numbers import free_number, note_name, numbered
 from daemon.spool.record import IN, RECORD, Original, Record, State, held, save
 
@@ -205,7 +206,7 @@ def _write_reason(spool: Spool, record: Record, report: Report) -> Place:
     places = [Place(spool.failed, numbered(each, record.number)) for each in record.originals]
     if not places[0].parent.is_folder():
         places = [_unplaced(spool.failed, record) / each.held for each in record.originals]
-    content = _reason_text(record, report, [place for place in places if place.is_there()])
+    content = reason_text(record, report, [place for place in places if place.is_there()])
     note = places[0].beside(note_name(places[0].name))
     try:
         files.make_folders(note.parent, spool.ownership)
@@ -217,22 +218,6 @@ def _write_reason(spool: Spool, record: Record, report: Report) -> Place:
         files.make_folders(note.parent, spool.ownership)
         files.write_durably(note, content, spool.ownership)
     return note
-
-
-def _reason_text(record: Record, report: Report, places: list[Place]) -> bytes:
-    trouble = report.trouble(attempts=record.attempts)
-    name = record.picture.path.rpartition("/")[2]
-    here = "".join(f"  {one_line(place.path)}\n" for place in places)
-    story = "".join(f"  {one_line(line)}\n" for line in record.story)
-    text = (
-        f"{one_line(name)}: {trouble.sentence}\n\n"
-        f"What to do: {trouble.advice}\n\n"
-        f"The files, put into failed with this note:\n{here}"
-        "To have them tried again, move them back into the inbox; this note may be deleted.\n\n"
-        + (f"What happened:\n{story}\n" if story else "")
-        + f"(reason: {trouble.reason.key}, job: {record.job})\n"
-    )
-    return text.encode("utf-8", "backslashreplace")
 
 
 def _forget(spool: Spool, record: Record) -> None:

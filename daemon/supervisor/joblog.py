@@ -1,24 +1,42 @@
-"""The log that is published beside each result: what ran, with which model, how long it took."""
+"""The log that is published beside each result: what ran, with which model, how long it took.
 
+It is written for people, and read again only where the book has been lost.
+"""
+
+import calendar
+import re
 import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import daemon
+from daemon.intake.pairing import Role, Task
 from daemon.reasons import one_line
-from daemon.spool.book import Facts
+from daemon.spool.book import Ended, Facts
 from daemon.spool.record import Record
 from daemon.worker.protocol import Done, Hello, Input, Model
 
 # Longer than the longest name, "seconds, foreground:".
 _NAME_WIDTH: Final = 22
+_TASKS: Final[Mapping[Task, str]] = {
+    "inpaint": "inpaint (holes filled)",
+    "matting": "matting (cut out)",
+}
+_DESCRIBED: Final = re.compile(
+    r"(?P<path>.+)  (?P<width>\d{1,9}) x (?P<height>\d{1,9})  .*  \d+ bytes  sha256 \w{64}",
+    re.ASCII,
+)
+_JOB: Final = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}", re.ASCII)
+_STEP: Final = "seconds, "
 
 
 def job_log(record: Record, done: Done, hello: Hello) -> str:
     """The text of a job's log, a fact a line, for people and for `grep`."""
     model = hello.models[record.task]
     facts = [
-        ("task", "inpaint (holes filled)" if record.task == "inpaint" else "matting (cut out)"),
+        ("task", _TASKS[record.task]),
         ("picture", _described(record.picture.path, done.picture)),
         (record.role, _described(record.companion.path, done.companion)),
         ("model", model_line(model)),
@@ -28,7 +46,7 @@ def job_log(record: Record, done: Done, hello: Hello) -> str:
         ("claimed", _utc(record.claimed_at)),
         ("finished", _utc(time.time())),
         ("attempt", str(record.attempts)),
-        *((f"seconds, {step}", f"{seconds:.3f}") for step, seconds in done.seconds.items()),
+        *((f"{_STEP}{step}", f"{seconds:.3f}") for step, seconds in done.seconds.items()),
         ("retouchd", daemon.__version__),
         ("torch", hello.torch_version),
         ("job", record.job),
@@ -81,3 +99,61 @@ def _described(path: str, read: Input) -> str:
 
 def _utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def read_log(text: str, outputs: Sequence[str]) -> Ended | None:
+    """The job that a log tells of, whose `outputs` lie where they do; None where it is no log.
+
+    Its names are as the log writes them: what can't be printed stands there as an escape. The log
+    lies where everyone may write, so nothing in it is believed that has not the form of its own.
+    """
+    facts: defaultdict[str, list[str]] = defaultdict(list)
+    for line in text.split("\n"):
+        name, _, value = line.partition(":")
+        facts[name].append(value.strip())
+    try:
+        return _ended(facts, tuple(outputs))
+    except (ValueError, IndexError, KeyError):
+        return None
+
+
+def _ended(facts: Mapping[str, Sequence[str]], outputs: tuple[str, ...]) -> Ended:
+    role: Role = "trimap" if "trimap" in facts else "mask"
+    picture, companion = _read(facts["picture"][0]), _read(facts[role][0])
+    job, sha256 = facts["job"][0], facts["model file"][0].rpartition("  sha256 ")[2]
+    if not _JOB.fullmatch(job):
+        raise ValueError("a name that no job has")
+    steps = {name.removeprefix(_STEP): v[0] for name, v in facts.items() if name.startswith(_STEP)}
+    return Ended(
+        job=job,
+        outcome="done",
+        ended_at=_seconds(facts["finished"][0]),
+        claimed_at=_seconds(facts["claimed"][0]),
+        task={words: task for task, words in _TASKS.items()}[facts["task"][0]],
+        role=role,
+        picture=picture["path"],
+        companion=companion["path"],
+        attempts=int(facts["attempt"][0]),
+        outputs=outputs,
+        facts=Facts(
+            width=int(picture["width"]),
+            height=int(picture["height"]),
+            seconds={step: float(seconds) for step, seconds in steps.items()},
+            model=facts["model"][0],
+            model_sha256=sha256,
+            device=facts["device"][0],
+            notes=tuple(facts.get("note", ())),
+        ),
+        story=tuple(facts.get("earlier", ())),
+    )
+
+
+def _read(described: str) -> re.Match[str]:
+    found = _DESCRIBED.fullmatch(described)
+    if found is None:
+        raise ValueError("no file as a log describes it")
+    return found
+
+
+def _seconds(utc: str) -> float:
+    return float(calendar.timegm(time.strptime(utc, "%Y-%m-%dT%H:%M:%SZ")))

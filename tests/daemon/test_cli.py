@@ -17,7 +17,7 @@ from daemon.settings import Settings
 from daemon.supervisor.tally import Summary
 
 REPOSITORY = Path(__file__).parents[2]
-COMMANDS = ("run", "once", "check", "status", "pause", "resume")
+COMMANDS = ("run", "once", "check", "status", "history", "pause", "resume")
 
 
 @pytest.fixture(autouse=True)

@@ -88,7 +88,7 @@ def test_all_that_people_ask_for_is_in_the_lines() -> None:
     assert "told:      2 s ago" in lines
     assert "cuda:0 (inpaint: tiny, fp32)" in lines
     assert "3 in this run, 5 in the last hour, 1.25 s each (median)" in lines
-    assert "1 in this run, 1 in an hour" in lines
+    assert "1 in this run, 1 in the last hour" in lines
     assert "2 ready or settling, the oldest for 17 min" in lines
     assert "1 must stay unchanged for a while yet" in lines
     assert "inpaint, try 2, for 2 s" in lines
