@@ -122,9 +122,7 @@ def test_what_waits_is_told_alike_when_the_daemon_has_ended(reason: str, waiting
     check(waiting.site, waiting, Row(reason, WAITS[reason], WAITING))
 
 
-@pytest.mark.parametrize(
-    "reason", sorted(WAITS.keys() - {"not_quiet", "incomplete", "cannot_be_held"})
-)
+@pytest.mark.parametrize("reason", sorted(WAITS.keys() - NOT_LOGGED))
 def test_what_waits_is_logged_in_the_same_words_after_a_minute(
     reason: str, waiting: Daemon, tmp_path: Path
 ) -> None:
