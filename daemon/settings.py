@@ -236,6 +236,11 @@ class Settings(BaseSettings):
         "once, in billions of bytes. 1.5 on a CPU and half of a GPU's unless set.",
     )
 
+    metrics_file: Path | None = Field(
+        default=None,
+        description="File in which monitoring finds numbers, for node_exporter; ends in .prom.",
+    )
+
     log_format: LogFormat = Field(
         default="auto", description="json, text (for people), or auto: text on a terminal."
     )
@@ -273,6 +278,7 @@ class Settings(BaseSettings):
     @field_validator(
         "spool",
         *("inbox", "work", "outbox", "failed", "archive", "inpaint_model", "matting_model"),
+        "metrics_file",
         mode="before",
     )
     @classmethod
@@ -296,6 +302,13 @@ class Settings(BaseSettings):
                 str(value).encode()
             except UnicodeEncodeError:  # it goes to the worker, and into logs, as text
                 raise ValueError("holds bytes that are no UTF-8; rename the file") from None
+        return value
+
+    @field_validator("metrics_file")
+    @classmethod
+    def _metrics_file_is_found(cls, value: Path | None) -> Path | None:
+        if value is not None and value.suffix != ".prom":
+            raise ValueError("should end in .prom, as node_exporter reads no other files")
         return value
 
     @field_validator("device")
@@ -366,6 +379,19 @@ class Settings(BaseSettings):
                         f"{other} ({inside}) lies in {name} ({path}); "
                         "each of the folders must lie outside the others"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_lie_outside(self) -> "Settings":
+        if self.metrics_file is None:
+            return self
+        where = Path(os.path.realpath(self.metrics_file.parent))
+        for name, path in self.folders().items():
+            if where.is_relative_to(os.path.realpath(path)):
+                raise ValueError(
+                    f"metrics_file ({self.metrics_file}) lies in {name} ({path}); "
+                    "give it a folder of its own, that nobody drops files into"
+                )
         return self
 
     def folders(self) -> dict[str, Path]:
