@@ -11,8 +11,11 @@ from typing import Final
 import structlog
 
 from daemon.events import Event
+from daemon.people.metrics import MetricsFile
+from daemon.people.news import News
 from daemon.people.state import STATE, write_state
 from daemon.settings import Settings
+from daemon.spool.book import Book
 from daemon.supervisor.snapshot import Snapshot
 
 log = structlog.get_logger()
@@ -35,6 +38,9 @@ class Audience:
             (STATE, partial(write_state, work)),
             *((_MORE, listener) for listener in more),
         ]
+        if settings.metrics_file is not None:
+            metrics = MetricsFile(settings.metrics_file, News(Book(work)))
+            self._listeners.append((str(settings.metrics_file), metrics.update))
         self._failing: set[str] = set()
 
     def __call__(self, snapshot: Snapshot) -> None:

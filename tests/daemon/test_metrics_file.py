@@ -2,16 +2,19 @@
 
 import os
 import stat
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from driver import Daemon, Site, hole, photo, save
 from told import a_moment, done, failed, samples, written
 
 from daemon.intake.pairing import Waiting
 from daemon.people.metrics import MetricsFile
 from daemon.reasons import REASONS, Kind, Report
 from daemon.settings import SettingsError, load_settings
-from daemon.supervisor.snapshot import Running, Served
+from daemon.supervisor.snapshot import MOST_TOLD, Running, Served
 from daemon.supervisor.tally import Tally
 
 HOSTILE = 'cat".jpg\n# TYPE x counter\\ \u202e<script>\udcff'
@@ -196,6 +199,75 @@ def test_nothing_is_lost_of_the_counts_while_the_file_cannot_be_written(tmp_path
     metrics.update(a_moment())
     told = samples((folder / "r.prom").read_text())
     assert told['retouchd_jobs_failed_total{reason="corrupt"}'] == 1
+
+
+def test_of_very_many_pairs_that_settle_all_are_counted(tmp_path: Path) -> None:
+    listed = tuple(map(str, range(MOST_TOLD)))
+    moment = a_moment(
+        tally=Tally(ready=5010), settling=listed, waiting_for={"not_quiet": 5000, "empty": 1}
+    )
+    told = samples(written(tmp_path, moment))
+    assert told["retouchd_pairs_settling"] == 5000
+    assert told["retouchd_pairs_ready"] == 10
+
+
+# The real thing.
+
+
+def test_a_daemon_tells_what_it_has_done_and_what_waits(
+    site: Site, tmp_path: Path, start: Callable[..., Daemon]
+) -> None:
+    file = tmp_path / "metrics" / "retouchd.prom"
+    file.parent.mkdir()
+    site.environment["RETOUCHD_METRICS_FILE"] = str(file)
+    daemon = start(site)
+    save(photo(), site.inbox / "cat.png")
+    save(hole(), site.inbox / "cat_mask.png")
+    save(photo(), site.inbox / "dog.png")
+    save(hole(50, 50), site.inbox / "dog_mask.png")
+    save(photo(), site.inbox / "alone.png")
+    expected = {
+        'retouchd_jobs_finished_total{task="inpaint",outcome="done"}': 1,
+        'retouchd_jobs_finished_total{task="inpaint",outcome="failed"}': 1,
+        'retouchd_jobs_failed_total{reason="size_mismatch"}': 1,
+        'retouchd_step_duration_seconds_count{task="inpaint",step="network"}': 1,
+        'retouchd_files_waiting{reason="companion_missing"}': 1,
+        "retouchd_jobs_running": 0,
+        "retouchd_devices_ready": 1,
+    }
+    daemon.wait_until(
+        lambda: file.exists() and expected.items() <= samples(file.read_text()).items(),
+        "the numbers",
+    )
+    told = samples(file.read_text())
+    assert abs(told["retouchd_last_update_timestamp_seconds"] - time.time()) < 60
+    assert told['retouchd_job_duration_seconds_sum{task="inpaint"}'] > 0
+    assert any(name.startswith('retouchd_model_info{device="cpu"') for name in told)
+    assert daemon.stop() == 0
+    assert os.listdir(file.parent) == [file.name]
+
+
+def test_once_tells_what_it_did_and_a_second_run_counts_from_0(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "retouchd.prom"
+    site.environment["RETOUCHD_METRICS_FILE"] = str(file)
+    finished = 'retouchd_jobs_finished_total{task="inpaint",outcome="done"}'
+    save(photo(), site.inbox / "cat.png")
+    save(hole(), site.inbox / "cat_mask.png")
+    assert site.once().returncode == 0
+    assert samples(file.read_text())[finished] == 1
+    assert site.once().returncode == 0
+    assert samples(file.read_text())[finished] == 0
+
+
+def test_a_file_that_cannot_be_written_keeps_no_picture_waiting(site: Site, tmp_path: Path) -> None:
+    site.environment["RETOUCHD_METRICS_FILE"] = str(tmp_path / "nowhere" / "retouchd.prom")
+    save(photo(), site.inbox / "cat.png")
+    save(hole(), site.inbox / "cat_mask.png")
+    done = site.once()
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if '"not_told"' in line]
+    assert len(told) == 1
+    assert "retouchd.prom" in told[0]
 
 
 # The setting.
