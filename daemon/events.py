@@ -56,6 +56,8 @@ class Event(StrEnum):
     MODEL_UNTRAINED = "model_untrained"
     OWNER_NOT_SET = "owner_not_set"
     NOT_TOLD = "not_told"
+    HOOK_FAILED = "hook_failed"
+    HOOK_GIVEN_UP = "hook_given_up"
 
 
 LogFormat = Literal["auto", "json", "text"]

@@ -9,10 +9,12 @@ import grp
 import os
 import pwd
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -35,6 +37,16 @@ from daemon.events import LogFormat
 
 PREFIX: Final = "RETOUCHD_"
 FILE_VARIABLE: Final = "RETOUCHD_SETTINGS"
+
+# What hooks are told in their environment (people/hook_facts.py). No settings, and no mistakes: a
+# hook may run retouchd itself.
+HOOK_VARIABLES: Final = tuple(
+    f"{PREFIX}{name}"
+    for name in (
+        *("JOB", "OUTCOME", "TASK", "PICTURE", "RESULT", "OUTPUTS"),
+        *("REASON", "SENTENCE", "ADVICE", "NOTE"),
+    )
+)
 
 OutputFormat = Literal["png", "tiff", "webp", "jpeg", "same"]
 
@@ -82,6 +94,24 @@ def _below(name: str) -> str:
         raise ValueError("holds a zero byte, which no path can")
     return "/".join(part for part in parts if part not in ("", ".")) or "."
 
+
+def _words_of_a_command(value: object) -> object:
+    """`"notify --to 'the office'"` as a shell would split it, or a list of its words."""
+    if isinstance(value, str):
+        try:
+            value = shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"can't be split into words ({error})") from None
+    if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
+        raise ValueError("should be a command, as in /usr/local/bin/notify --loud, or its words")
+    if any("\0" in word for word in value):
+        raise ValueError("holds a zero byte, which no command can")
+    if value and (not value[0] or ("/" in value[0] and not value[0].startswith("/"))):
+        raise ValueError("should begin with the program's name, or with its path from / on")
+    return tuple(value)
+
+
+Command = Annotated[tuple[str, ...], BeforeValidator(_words_of_a_command)]
 
 FoldersBelow = Annotated[tuple[str, ...], BeforeValidator(_folders_below)]
 
@@ -241,6 +271,26 @@ class Settings(BaseSettings):
         description="File in which monitoring finds numbers, for node_exporter; ends in .prom.",
     )
 
+    on_success: Command = Field(
+        default=(),
+        description="Program to run after each pair that is done, with its arguments; no shell.",
+    )
+    on_failure: Command = Field(
+        default=(), description="Program to run after each pair that went to failed; no shell."
+    )
+    webhook_url: str | None = Field(
+        default=None, description="Where to POST what became of each pair, as JSON; http or https."
+    )
+    hook_timeout_s: float = Field(
+        default=30, gt=0, le=3600, description="Seconds that one such call may take."
+    )
+    hook_retry_hours: float = Field(
+        default=24,
+        ge=0,
+        le=8760,
+        description="Hours after which a call that fails again and again is given up.",
+    )
+
     log_format: LogFormat = Field(
         default="auto", description="json, text (for people), or auto: text on a terminal."
     )
@@ -309,6 +359,24 @@ class Settings(BaseSettings):
     def _metrics_file_is_found(cls, value: Path | None) -> Path | None:
         if value is not None and value.suffix != ".prom":
             raise ValueError("should end in .prom, as node_exporter reads no other files")
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _webhook_is_usable(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            url = urlsplit(value)
+            is_usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        except ValueError:
+            is_usable = False
+        if not is_usable or not value.isascii() or not value.isprintable() or " " in value:
+            raise ValueError("should be a URL such as https://example.org/retouchd")
+        if url.username is not None or url.password is not None:
+            raise ValueError(
+                "should hold no user and password; a hook that runs curl can send them"
+            )
         return value
 
     @field_validator("device")
@@ -489,7 +557,8 @@ def _variables_by_name() -> dict[str, str]:
 
 def _refuse_unknown_variables() -> None:
     for variable in os.environ:
-        if variable.upper().startswith(PREFIX) and variable.upper() != FILE_VARIABLE:
+        known = variable.upper() == FILE_VARIABLE or variable in HOOK_VARIABLES
+        if variable.upper().startswith(PREFIX) and not known:
             name = variable.upper().removeprefix(PREFIX).lower()
             if name not in Settings.model_fields:
                 raise SettingsError(

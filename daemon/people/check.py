@@ -9,7 +9,6 @@ import os
 import selectors
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,21 +16,14 @@ from pydantic import ValidationError
 from daemon.artifact import ArtifactError, Manifest, read_manifest
 from daemon.intake.filesystems import filesystem_of, hears_events
 from daemon.intake.matting import MattingFolders
+from daemon.people.check_calls import check_calls
+from daemon.people.finding import Finding
 from daemon.places import Place
 from daemon.reasons import world_trouble
 from daemon.settings import Settings
 from daemon.spool import files
 from daemon.supervisor.starting import START_TIMEOUT_S, start_worker
 from daemon.worker.protocol import Hello, Problem, from_worker
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the check: what was looked at, whether it is right, and what was seen."""
-
-    subject: str
-    is_ok: bool
-    says: str
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -45,6 +37,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     if settings.done_marker:
         says = "pairs wait for a file such as cat.jpg.done beside cat.jpg"
         yield Finding("done_marker", True, says)
+    yield from check_calls(settings)
     findings = [_check_model(task, path) for task, path in settings.models().items()]
     yield from findings
     if not findings:

@@ -6,7 +6,7 @@ from daemon.spool.book import Book, Ended, Mark
 
 
 class News:
-    """Gives each job that ends from now on, the oldest first; once, but for what a crash doubles."""
+    """Gives each job that ends from now on once, the oldest first; after a crash perhaps twice."""
 
     def __init__(self, book: Book) -> None:
         self._book = book

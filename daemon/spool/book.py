@@ -128,10 +128,11 @@ class Book:
         """What became of a picture, by its path in the inbox; the newest first."""
         return [ended for ended in self.newest(picture) if ended.picture == picture]
 
-    def since(self, mark: Mark | None) -> tuple[list[Ended], Mark]:
+    def since(self, mark: Mark | None, most_bytes: int | None = None) -> tuple[list[Ended], Mark]:
         """What was added after a mark, the oldest first, and the mark of now; without one, nothing.
 
-        Rebuilt lines are not among it. After a crash a job may come twice.
+        Rebuilt lines are not among it. After a crash a job may come twice. With `most_bytes` it is
+        no more than these hold, but for a longer line, and the mark is that of its end.
         """
         months = self._months()
         if mark is None:
@@ -141,10 +142,12 @@ class Book:
         for name in (name for name in months if name >= mark.month):
             start = mark.offset if name == mark.month else 0
             start = start if start <= self._size(name) else 0
-            content = self._from(name, start)
+            content = self._from(name, start, most_bytes)
             whole = content[: content.rfind(b"\n") + 1]
             added += self._understood(whole.split(b"\n"))
             mark = Mark(name, start + len(whole))
+            if most_bytes is not None and len(content) >= most_bytes:
+                break
         return added, mark
 
     def rebuild(self, found: Iterable[Ended]) -> int:
@@ -181,10 +184,13 @@ class Book:
         about = (self._folder / name).about()
         return about.st_size if about else 0
 
-    def _from(self, name: str, start: int) -> bytes:
+    def _from(self, name: str, start: int, most_bytes: int | None) -> bytes:
         with files.reading(self._folder / name) as file:
             file.seek(start)
-            return file.read()
+            content = file.read(most_bytes)
+            while b"\n" not in content and (more := file.read(most_bytes)):
+                content += more
+            return content
 
     def _backwards(self, name: str, needle: bytes) -> Iterator[Ended]:
         if not (self._folder / name).is_there():

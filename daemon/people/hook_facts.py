@@ -1,0 +1,76 @@
+"""What a hook or a webhook is told of a job that has ended."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from daemon import __version__
+from daemon.settings import HOOK_VARIABLES
+from daemon.spool.book import Ended
+
+# What lies beside the result.
+_BESIDE: Final = (".log", ".preview.jpg", ".trimap.png", ".alpha.png")
+
+
+def facts_of(ended: Ended, folders: Mapping[str, Path]) -> dict[str, object]:
+    """The job as it goes out as JSON, flat; what there is not is null or empty.
+
+    `picture` and `companion` are as they were dropped, seen from the inbox; `outputs`, `result` and
+    `note` are absolute paths. Names that are no UTF-8 hold their bytes as lone surrogates.
+    """
+    outputs = [str(folders["outbox"] / name) for name in ended.outputs]
+    trouble = None if ended.report is None else ended.report.trouble()
+    facts = ended.facts
+    return {
+        "job": ended.job,
+        "outcome": ended.outcome,
+        "task": ended.task,
+        "picture": ended.picture,
+        "companion": ended.companion,
+        "claimed_at": _utc(ended.claimed_at),
+        "ended_at": _utc(ended.ended_at),
+        "attempts": ended.attempts,
+        "result": _result(outputs),
+        "outputs": outputs,
+        "reason": trouble and trouble.reason.key,
+        "sentence": trouble and trouble.sentence,
+        "advice": trouble and trouble.advice,
+        "note": None if ended.note is None else str(folders["failed"] / ended.note),
+        "width": facts and facts.width,
+        "height": facts and facts.height,
+        "seconds": facts and dict(facts.seconds),
+        "model": facts and facts.model,
+        "device": facts and facts.device,
+        "notes": list(facts.notes) if facts else [],
+        "host": os.uname().nodename,
+        "retouchd": __version__,
+    }
+
+
+def as_json(facts: Mapping[str, object]) -> bytes:
+    """One line of JSON, in ASCII."""
+    return json.dumps(facts).encode("ascii") + b"\n"
+
+
+def as_variables(facts: Mapping[str, object]) -> dict[str, str]:
+    """The most wanted of the facts as variables of the environment; all are there, some empty."""
+    return {
+        variable: _as_variable(facts[variable.removeprefix("RETOUCHD_").lower()])
+        for variable in HOOK_VARIABLES
+    }
+
+
+def _as_variable(value: object) -> str:
+    # Names in a list may hold whatever is put between them, so that is JSON.
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+
+
+def _result(outputs: list[str]) -> str | None:
+    return next((path for path in outputs if not path.endswith(_BESIDE)), None)
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
