@@ -69,7 +69,7 @@ class Channel:
             self._begin = Position(self._book.since(None)[1])
         position = self._ledger.position()
         if position is None:
-            self._ledger.move(self._begin)
+            self._ledger.advance(self._begin)
             position = self._begin
         self._late = list(self._ledger.late())
         self._position = self._after = position
@@ -96,7 +96,7 @@ class Channel:
     def save(self) -> None:
         """Keep how far the book was read. Raises `OSError`."""
         if self._position is not None:
-            self._ledger.move(self._position)
+            self._ledger.advance(self._position)
 
     def _try_new(self, ended: Ended) -> bool:
         called = self._call(ended)

@@ -60,7 +60,7 @@ class Ledger:
                 with suppress(ValueError, KeyError, TypeError):  # none of ours
                     yield _late(self._read(name))
 
-    def move(self, position: Position) -> None:
+    def advance(self, position: Position) -> None:
         """Go on in the book. On return that is on the disk."""
         (month, offset), skip = position
         self._write(_POSITION, {"month": month, "offset": offset, "skip": skip})

@@ -127,8 +127,7 @@ def _rename_or_copy(source: Place, target: Place) -> bool:
 def write_durably(place: Place, content: bytes, ownership: Ownership = PRIVATE) -> None:
     """Write a file of our own, replacing an older one; whole and on the disk, or not at all."""
     # A name of fixed length: the target's may already be as long as a name can be.
-    tag = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
-    temporary = place.beside(f".retouchd-{tag}")
+    temporary = place.beside(f".retouchd-{_tag(place)}")
     with _created(temporary) as file:
         file.write(content)
         _finish(file, temporary, ownership)
@@ -141,11 +140,16 @@ def write_whole(place: Place, content: bytes, ownership: Ownership = PRIVATE) ->
 
     It is not waited for: after a power cut it may be the older one, or be gone.
     """
-    temporary = place.beside(f".retouchd-{place.name}")
+    # Not what the name ends with: who looks for files of a kind must not find half of one.
+    temporary = place.beside(f".retouchd-{_tag(place)}")
     with _created(temporary) as file:
         file.write(content)
         _own(file.fileno(), temporary, ownership, ownership.file_mode)
     _replace(temporary, place)
+
+
+def _tag(place: Place) -> str:
+    return hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
 
 
 def append_line(place: Place, line: bytes) -> None:
@@ -381,8 +385,8 @@ def _created(place: Place) -> Iterator[BufferedRandom]:
 
 
 def _replace(source: Place, target: Place) -> None:
-    with source.reached() as (fd, name):  # both lie in one folder
-        os.replace(name, target.name, src_dir_fd=fd, dst_dir_fd=fd)
+    with target.reached() as (fd, name):  # both lie in one folder
+        os.replace(source.name, name, src_dir_fd=fd, dst_dir_fd=fd)
 
 
 def _replace_only(source: Place, target: Place, sha256: str) -> bool:

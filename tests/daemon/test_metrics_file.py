@@ -190,6 +190,15 @@ def test_who_reads_while_it_is_written_has_all_of_the_old_file(tmp_path: Path) -
     assert samples(file.read_text())["retouchd_last_update_timestamp_seconds"] == 2000
 
 
+def test_half_of_a_file_is_never_collected(tmp_path: Path) -> None:
+    (tmp_path / "r.prom").mkdir()  # so it is written, and can't get its name
+    with pytest.raises(OSError, match="directory"):
+        MetricsFile(tmp_path / "r.prom", tuple).update(a_moment())
+    left = [name for name in os.listdir(tmp_path) if name != "r.prom"]
+    assert len(left) == 1
+    assert not left[0].endswith(".prom")
+
+
 def test_nothing_is_lost_of_the_counts_while_the_file_cannot_be_written(tmp_path: Path) -> None:
     folder, news = tmp_path / "later", [failed()]
     metrics = MetricsFile(folder / "r.prom", lambda: [news.pop()] if news else [])

@@ -39,14 +39,17 @@ done
 # What the packages put into /etc, and the folders and users that their scripts make.
 _OF_PACKAGES: Final = (
     *("samba", "vsftpd.conf", "ftpusers", "shells", "default", "ssh/ssh_config", "ssh/sshd_config"),
+    "prometheus",
 )
 _FOLDERS: Final = (
     *("var/lib/samba/private", "var/cache/samba", "var/log/samba", "etc/ssh/sshd_config.d"),
-    *("var/spool/samba", "var/mail"),
+    *("var/spool/samba", "var/mail", "var/lib/prometheus"),
 )
 _PREPARE: Final = """
 chmod 700 /var/lib/samba/private
 useradd --system --no-create-home --home-dir /run/sshd --shell /usr/sbin/nologin sshd
+useradd --system --home-dir /var/lib/prometheus --shell /usr/sbin/nologin prometheus
+chown prometheus: /var/lib/prometheus
 ssh-keygen -q -A
 for name in localhost nas; do
     sed "s/^/$name /" /etc/ssh/ssh_host_ed25519_key.pub >> /etc/ssh/ssh_known_hosts

@@ -76,6 +76,17 @@ def test_the_commands_of_daily_care_run_and_the_service_goes_on(
     assert machine.run("systemctl is-active retouchd").stdout == "active\n"
 
 
+def test_who_follows_the_page_on_monitoring_has_numbers_and_alerts(
+    followed: tuple[Machine, Terminal],
+) -> None:
+    machine, terminal = followed
+    terminal.type("cd /root/retouchd")
+    follow(OPERATIONS / "monitoring.md", terminal)
+    file = "/var/lib/retouchd/metrics/retouchd.prom"
+    # Whoever collects is neither root nor of the service's group.
+    machine.run(f"promtool check metrics <{file}", user="nobody")
+
+
 def test_the_rule_for_the_archive_goes_by_the_day_on_which_a_file_was_put_away(
     followed: tuple[Machine, Terminal],
 ) -> None:
