@@ -16,9 +16,10 @@ from typing import Any
 from daemon import __version__
 from daemon.artifact import ArtifactError
 from daemon.events import configure, let_go
-from daemon.people.audience import Audience, heard_out
+from daemon.people.audience import Audience
 from daemon.people.check import check, model_manifest
 from daemon.people.history import MOST_LISTED, show_history
+from daemon.people.hooks import called_hooks
 from daemon.people.pausing import say_pause, say_resume, why_not_once
 from daemon.people.progress import print_summary, progress_bar
 from daemon.people.reach import OutOfReachError
@@ -36,8 +37,6 @@ _ASKED = {"as_json", "watch", "path", "failures", "limit", "rebuild"}
 
 # A supervisor that was killed leaves a worker that ends on its own, but not at once.
 _WAIT_FOR_LOCK_S = 10.0
-# A service that is stopped makes the calls that are due when it starts again.
-_LAST_CALLS_S = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,15 +93,13 @@ def _work(settings: Settings, *, once: bool) -> int:
     if once and (why := why_not_once(settings)):
         print(f"retouchd: {why}", file=sys.stderr)
         return FAILED
-    with locked(spool, _WAIT_FOR_LOCK_S) as lock:
+    with locked(spool, _WAIT_FOR_LOCK_S) as lock, called_hooks(settings, once=once) as hooks:
         if not once:
-            with heard_out(Audience(settings), _LAST_CALLS_S) as told:
-                Supervisor(settings, spool, lock, on_change=told).run()
+            Supervisor(settings, spool, lock, on_change=Audience(settings, hooks)).run()
             return DONE
         with progress_bar() as feed:
-            audience = Audience(settings, feed)
-            with heard_out(audience, settings.hook_timeout_s) as told:
-                summary = Supervisor(settings, spool, lock, until_idle=True, on_change=told).run()
+            told = Audience(settings, hooks, feed)
+            summary = Supervisor(settings, spool, lock, until_idle=True, on_change=told).run()
     print_summary(summary)
     if why := why_not_once(settings):
         print(f"retouchd: {why}", file=sys.stderr)

@@ -4,15 +4,13 @@ An error in one of them is logged once, until it goes well again, and hurts neit
 others.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import structlog
 
 from daemon.events import Event
-from daemon.people.hooks import Hooks
 from daemon.people.metrics import MetricsFile
 from daemon.people.news import News
 from daemon.people.state import STATE, write_state
@@ -25,15 +23,6 @@ log = structlog.get_logger()
 Listener = Callable[[Snapshot], None]
 
 _MORE: Final = "progress"
-
-
-@contextmanager
-def heard_out(audience: "Audience", within_s: float) -> Iterator["Audience"]:
-    """An audience that is closed in the end, whatever that is."""
-    try:
-        yield audience
-    finally:
-        audience.close(within_s)
 
 
 class Audience:
@@ -52,18 +41,12 @@ class Audience:
         if settings.metrics_file is not None:
             metrics = MetricsFile(settings.metrics_file, News(Book(work)))
             self._listeners.append((str(settings.metrics_file), metrics.update))
-        self._hooks = Hooks(settings)
-        self._listeners.append(("hooks", self._hooks.update))
         self._failing: set[str] = set()
 
     def __call__(self, snapshot: Snapshot) -> None:
         """Tell all of them."""
         for name, listener in self._listeners:
             self._tell(name, listener, snapshot)
-
-    def close(self, within_s: float) -> None:
-        """Nothing more will happen. What is still to be told is, for so long at most."""
-        self._hooks.close(within_s)
 
     def _tell(self, name: str, listener: Listener, snapshot: Snapshot) -> None:
         try:

@@ -7,8 +7,8 @@ is told in `hook_facts`.
 
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ _WEBHOOK: Final = Path(__file__).with_name("webhook.py")
 URL_VARIABLE: Final = "RETOUCHD_WEBHOOK_URL"
 # The daemon rings when something ends; this is for when what is kept could not be written.
 _AGAIN_S: Final = 10.0
+LAST_CALLS_S: Final = 3.0
 # A call that is cut short is over by then.
 _STOPPING_S: Final = 5.0
 
@@ -49,6 +50,20 @@ class Kind:
     def wants(self, ended: Ended) -> bool:
         """Whether it is told of this job."""
         return not self.outcome or ended.outcome == self.outcome
+
+
+@contextmanager
+def called_hooks(settings: Settings, *, once: bool) -> Iterator[Callable[[Snapshot], None]]:
+    """Make the calls beside the work; what is yielded is to be told when something has happened.
+
+    A run that is over waits for the calls that are due, as long as one may take. A service that is
+    stopped makes them when it starts again.
+    """
+    hooks = Hooks(settings)
+    try:
+        yield hooks.update
+    finally:
+        hooks.close(settings.hook_timeout_s if once else LAST_CALLS_S)
 
 
 class Hooks:
