@@ -105,7 +105,7 @@ def test_settings_that_are_commented_out_can_be_used_too(tmp_path: Path) -> None
 def test_every_key_and_file_is_explained() -> None:
     page = (REPOSITORY / "docs" / "service.md").read_text()
     keys = set(re.findall(r"^(\w+)=", UNIT.read_text(), re.MULTILINE))
-    for drop_in in ("cpu.conf", "gpu.conf"):
+    for drop_in in ("cpu.conf", "gpu.conf", "webhook.conf"):
         keys |= set(re.findall(r"^(\w+)=", (DEPLOY / drop_in).read_text(), re.MULTILINE))
     keys -= {"Description", "After", "Type", "User", "Group", "ExecStart", "WantedBy"}
     for key in keys:
