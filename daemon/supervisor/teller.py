@@ -8,6 +8,8 @@ from daemon.supervisor.snapshot import Snapshot
 
 # Counts change with every job; people and machines need not hear of each.
 TELL_EVERY_S: Final = 1.0
+# The loop waits for whoever is told, so they get a twentieth of its time at most.
+_PAUSE_PER_TELLING: Final = 19.0
 # The loop turns at least every five seconds, so that a sign of life comes every thirty.
 SIGN_OF_LIFE_S: Final = 25.0
 
@@ -44,7 +46,9 @@ class Teller:
         self._tell()
 
     def _tell(self) -> None:
+        start = self._clock()
         self._on_change(self._observer.snapshot())
         self._told, self._is_behind = self._observer.signs(), False
         now = self._clock()
-        self._next_at, self._again_at = now + TELL_EVERY_S, now + SIGN_OF_LIFE_S
+        pause_s = max(TELL_EVERY_S, _PAUSE_PER_TELLING * (now - start))
+        self._next_at, self._again_at = now + min(pause_s, SIGN_OF_LIFE_S), now + SIGN_OF_LIFE_S

@@ -231,6 +231,19 @@ def test_every_change_is_told_soon(seat: Seat, change: str) -> None:
     assert seat.after(5) == told + 1
 
 
+def test_whoever_takes_long_to_be_told_is_told_less_often(seat: Seat) -> None:
+    seat.teller._on_change = lambda snapshot: slowly(seat, snapshot)
+    for _ in range(300):
+        seat.rooms.count.add_done()
+        seat.after(0.1)
+    assert 3 <= len(seat.told) <= 5  # half a second each, in half a minute
+
+
+def slowly(seat: Seat, snapshot: Snapshot) -> None:
+    seat.clock.now += 0.5
+    seat.told.append(snapshot)
+
+
 def test_a_change_that_came_too_soon_is_told_at_the_next_turn_that_is_not(seat: Seat) -> None:
     seat.after(0)
     seat.rooms.count.add_done()
