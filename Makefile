@@ -45,7 +45,7 @@ uninstall: ## take the service away; settings and spool stay; as root
 install uninstall: SERVICE = DESTDIR="$(DESTDIR)" DEVICE="$(DEVICE)" PYTHON="$(PYTHON)"
 
 # Several test processes share the cores: one thread each, or they wait for each other, spinning.
-test test-feeders feeders-table test-service test-browser screenshots test-oldest soak fuzz: export OMP_NUM_THREADS := 1
+test test-feeders feeders-table test-service test-operations test-browser screenshots test-oldest soak fuzz: export OMP_NUM_THREADS := 1
 
 test: lint types ## lint, types, then the whole suite
 	$(BIN)/python -m pytest -n $(WORKERS) -m "$(QUICK)" $(TESTS)
@@ -61,7 +61,10 @@ feeders-table: $(VENV)/.test-ready ## run them, and write the table of docs/feed
 	PYTHONPATH=.:tests/daemon $(BIN)/python tests/feeders/table.py $(VENV)/feeders.json
 
 test-service: $(VENV)/.test-ready ## the installed service in a booted systemd; as root
-	$(BIN)/python -m pytest -m service --durations=0 tests/service tests/operations
+	$(BIN)/python -m pytest -m service --durations=20 tests/service
+
+test-operations: $(VENV)/.test-ready ## the operators' pages, followed in booted systems; as root
+	$(BIN)/python -m pytest -m service --durations=20 tests/operations
 
 test-browser: $(VENV)/.test-ready ## the pages in the outbox, in a real Chromium
 	$(BIN)/python -m pytest -m browser tests/browser
@@ -149,5 +152,5 @@ pins: | $(UV_OF_OURS) ## write requirements/*.txt anew from pyproject.toml
 	$(COMPILE) --group setup -o requirements/uv.txt
 
 .PHONY: help demo run install uninstall test test-slow test-feeders feeders-table test-service \
-	test-browser screenshots pages soak fuzz bench test-oldest lint types format clean pins
+	test-operations test-browser screenshots pages soak fuzz bench test-oldest lint types format clean pins
 .DELETE_ON_ERROR:
