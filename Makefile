@@ -9,6 +9,7 @@ WORKERS ?= 2
 # So many feeders at once: they mostly wait.
 FEEDERS ?= 4
 TESTS ?= tests
+QUICK := not slow and not feeders and not service and not browser
 
 # Certificates as the machine has them, and no interpreter but the machine's.
 export UV_SYSTEM_CERTS := true
@@ -44,10 +45,10 @@ uninstall: ## take the service away; settings and spool stay; as root
 install uninstall: SERVICE = DESTDIR="$(DESTDIR)" DEVICE="$(DEVICE)" PYTHON="$(PYTHON)"
 
 # Several test processes share the cores: one thread each, or they wait for each other, spinning.
-test test-feeders feeders-table test-service test-oldest soak fuzz: export OMP_NUM_THREADS := 1
+test test-feeders feeders-table test-service test-operations test-browser screenshots test-oldest soak fuzz: export OMP_NUM_THREADS := 1
 
 test: lint types ## lint, types, then the whole suite
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not feeders and not service" $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "$(QUICK)" $(TESTS)
 
 test-slow: $(VENV)/.test-ready ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(TESTS)
@@ -60,7 +61,17 @@ feeders-table: $(VENV)/.test-ready ## run them, and write the table of docs/feed
 	PYTHONPATH=.:tests/daemon $(BIN)/python tests/feeders/table.py $(VENV)/feeders.json
 
 test-service: $(VENV)/.test-ready ## the installed service in a booted systemd; as root
-	$(BIN)/python -m pytest -m service --durations=0 tests/service tests/operations
+	$(BIN)/python -m pytest -m service --durations=20 tests/service
+
+test-operations: $(VENV)/.test-ready ## the operators' pages, followed in booted systems; as root
+	$(BIN)/python -m pytest -m service --durations=20 tests/operations
+
+test-browser: $(VENV)/.test-ready ## the pages in the outbox, in a real Chromium
+	$(BIN)/python -m pytest -m browser tests/browser
+
+screenshots: $(VENV)/.test-ready ## take the pictures of docs/ anew: gallery, status page, terminal
+	SCREENSHOTS=docs $(BIN)/python -m pytest -m browser tests/browser/test_screenshots.py
+	SCREENSHOTS=docs $(BIN)/python -m pytest tests/daemon/test_status_terminal.py
 
 soak: $(VENV)/.test-ready ## 20,000 small jobs in one run; prints what grew
 	SOAK_JOBS=20000 $(BIN)/python -m pytest -s tests/daemon/test_soak.py
@@ -72,7 +83,7 @@ bench: $(VENV)/.test-ready ## measure beside the networks alone; writes docs/ben
 	$(BIN)/python tests/bench/run.py $(if $(DEVICE),--device $(DEVICE))
 
 test-oldest: $(VENV)-oldest/.ready ## the suite with the oldest versions pyproject.toml allows
-	$(VENV)-oldest/bin/python -m pytest -n $(WORKERS) -m "not slow and not feeders and not service" $(TESTS)
+	$(VENV)-oldest/bin/python -m pytest -n $(WORKERS) -m "$(QUICK)" $(TESTS)
 
 pages: $(VENV)/.test-ready ## write the tables of docs/ anew from the code
 	$(BIN)/python tests/repository/pages.py
@@ -141,5 +152,5 @@ pins: | $(UV_OF_OURS) ## write requirements/*.txt anew from pyproject.toml
 	$(COMPILE) --group setup -o requirements/uv.txt
 
 .PHONY: help demo run install uninstall test test-slow test-feeders feeders-table test-service \
-	pages soak fuzz bench test-oldest lint types format clean pins
+	test-operations test-browser screenshots pages soak fuzz bench test-oldest lint types format clean pins
 .DELETE_ON_ERROR:

@@ -86,6 +86,7 @@ def run_demo() -> None:
         for result in job.results:
             print(f"  {DEMO / 'outbox' / result}")
     print(f"\n{NOTICE}\n\nThe sheet: {DEMO / 'sheet.png'}")
+    print(f"The gallery, for a browser: {DEMO / 'outbox' / 'index.html'}")
 
 
 @contextmanager

@@ -222,6 +222,11 @@ class Inbox:
         """How many pairs are ready or will be, once they are quiet."""
         return len(self._order) + len(self._unquiet)
 
+    def lacking_count(self) -> int:
+        """How many files wait for something else than time or a worker, by their names alone."""
+        waiting = len(self._pairing.waiting) + len(self._unclaimable.waiting())
+        return waiting + len(self._unreadable)
+
     def is_settling(self) -> bool:
         """True while a complete pair is not yet quiet."""
         return bool(self._unquiet)

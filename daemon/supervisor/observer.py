@@ -63,7 +63,9 @@ class Observer:
     def tally(self) -> Tally:
         """How far the work has come."""
         ready = self.inbox.ready_count() + len(self.queue)
-        return Tally(self.count.done, self.count.failed, len(self.attempts.running), ready)
+        lacking = self.inbox.lacking_count()
+        running = len(self.attempts.running)
+        return Tally(self.count.done, self.count.failed, running, ready, lacking)
 
     def holds(self) -> Trouble | None:
         """What keeps all work from going on, a worker that does not start too."""

@@ -14,12 +14,16 @@ MOST_LISTED: Final = 1000
 
 @dataclass(frozen=True)
 class Tally:
-    """How far the work has come: pairs done, failed, in work, and ready or settling."""
+    """How far the work has come: pairs done, failed, in work, and ready or settling.
+
+    `lacking` are the files in the inbox that wait for something else than their turn.
+    """
 
     done: int = 0
     failed: int = 0
     running: int = 0
     ready: int = 0
+    lacking: int = 0
 
     def in_words(
         self,
@@ -39,6 +43,9 @@ class Tally:
             return f"{counts}; one job is stuck: {stuck.sentence} {stuck.advice}"
         if self.running or self.ready:
             return f"{counts}, {self.running} in work, {self.ready} waiting their turn"
+        if self.lacking:
+            files = "1 file waits" if self.lacking == 1 else f"{self.lacking} files wait"
+            return f"{counts}; {files} in the inbox: `retouchd status` says for what"
         return f"{counts}, nothing to do"
 
 

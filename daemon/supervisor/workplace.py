@@ -33,7 +33,7 @@ class Workplace:
         """
         if inbox == self._inbox:
             return False
-        # What was mounted at the start must be so still: see `require_mounts`.
+        # What was a mount at the start must be one still: see `require_mounts`.
         spool = replace(open_spool(self.settings), mounts=self.spool.mounts)
         self._lock(spool)
         self.spool, self._inbox = spool, inbox

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ LOSS = 25
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> Iterator[Site]:
+def told(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> Site:
     """A run over a folder with a mask and one of drawn holes, with everything on that tells."""
     root = tmp_path_factory.mktemp("alone")
     save(hole(), root / "dust.png")

@@ -130,6 +130,15 @@ def test_a_result_without_a_preview_is_shown_without(
     assert "no preview" in text(spool)
 
 
+def test_a_preview_whose_size_the_book_has_lost_has_the_shape_of_its_picture(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    book.entries.append(done(1, facts=replace(FACTS, preview=None, width=3000, height=4000)))
+    update(gallery)
+    assert ".s360x480 { aspect-ratio: 360 / 480; height: 100% }" in text(spool)
+    assert text(spool).count("<img") == 2
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("entry", [done, failed])
 def test_no_name_gets_an_element_or_an_attribute_into_a_page(
@@ -299,6 +308,18 @@ def test_pages_that_were_not_all_written_when_it_ended_are_written_by_the_next(
     assert len(pages(spool)) == 31
 
 
+def test_pages_of_another_book_that_were_not_all_replaced_are_replaced_by_the_next(
+    spool: Spool, book: Chronicle
+) -> None:
+    book.entries += [done(i) for i in range(12 * PER_PAGE)]
+    settled(spool, book)
+    other = Chronicle([done(1000 + i) for i in range(12 * PER_PAGE)])
+    update(Gallery(spool, other))
+    assert shown(spool, "gallery/0001.html") == names(range(PER_PAGE - 1, -1, -1))
+    settled(spool, other)
+    assert shown(spool, "gallery/0001.html") == names(range(1000 + PER_PAGE - 1, 999, -1))
+
+
 # -- Whose they are --------------------------------------------------------------------------------
 
 
@@ -345,7 +366,7 @@ def test_what_comes_into_the_place_of_a_page_just_now_is_left_alone(
     real = files.rename
 
     def rename_too_late(*arguments: object) -> None:
-        if "html" in str(arguments[1]):
+        if str(arguments[1]).endswith("index.html"):
             (spool.outbox / "index.html").unlink()
             (spool.outbox / "index.html").write_text("mine")
         real(*arguments)  # type: ignore[arg-type]

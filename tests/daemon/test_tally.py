@@ -14,6 +14,14 @@ GONE = Trouble("folder_missing", path="/outbox")
     [
         (Tally(), "0 done, 0 failed, nothing to do"),
         (Tally(3, 1, 0, 0), "3 done, 1 failed, nothing to do"),
+        (
+            Tally(3, 1, 0, 0, 1),
+            "3 done, 1 failed; 1 file waits in the inbox: `retouchd status` says for what",
+        ),
+        (
+            Tally(lacking=2),
+            "0 done, 0 failed; 2 files wait in the inbox: `retouchd status` says for what",
+        ),
         (Tally(3, 1, 1, 7), "3 done, 1 failed, 1 in work, 7 waiting their turn"),
         (Tally(0, 0, 0, 1), "0 done, 0 failed, 0 in work, 1 waiting their turn"),
     ],

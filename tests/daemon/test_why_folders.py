@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from test_why import ask, cross, crosses, put, said
 
+from daemon.folders import FolderSettings
 from daemon.intake.pairing import Waiting
 from daemon.people import scene as scenes
 from daemon.people.scene import Scene
@@ -37,7 +38,7 @@ def settings_of(tmp_path: Path, **folders: dict[str, Any]) -> Settings:
         spool=tmp_path / "spool",
         inpaint_model=Path("/models/tiny.pt"),
         quiet_period_s=0,
-        by_folder=folders,
+        by_folder={name: FolderSettings.model_validate(says) for name, says in folders.items()},
     )
 
 

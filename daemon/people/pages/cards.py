@@ -6,6 +6,7 @@ from typing import Final
 from daemon.people.pages.elements import Html, cut, joined, link_to, name_of, tag, text_of
 from daemon.people.pages.frame import moment
 from daemon.spool.book import Ended, Facts
+from daemon.worker.protocol import MOST_PREVIEWED
 
 # Notes about how good the model is are not folded away, and one that is no good stands out.
 _OF_THE_MODEL: Final = "the model"
@@ -34,7 +35,7 @@ def card(ended: Ended, up: str) -> Html:
 
 def shapes(entries: Iterable[Ended]) -> str:
     """The style that gives the sliders of these entries the shapes of their pictures."""
-    sizes = {each.facts.preview for each in entries if each.facts and each.facts.preview}
+    sizes = {size for each in entries if (size := _panel(each))}
     return "".join(
         f".{_shape(size)} {{ aspect-ratio: {size[0]} / {size[1]}; "
         f"{'width' if size[0] >= _FRAME * size[1] else 'height'}: 100% }}\n"
@@ -44,6 +45,22 @@ def shapes(entries: Iterable[Ended]) -> str:
 
 def _shape(size: tuple[int, int]) -> str:
     return f"s{size[0]}x{size[1]}"
+
+
+def _strip(ended: Ended) -> str | None:
+    return next((path for path in ended.outputs if path.endswith(".preview.jpg")), None)
+
+
+def _panel(ended: Ended) -> tuple[int, int] | None:
+    """Width and height of a third of the preview; by the picture's where only that is known, as of
+    a job whose line in the book was lost."""
+    facts = ended.facts
+    if facts is None or _strip(ended) is None:
+        return None
+    if facts.preview:
+        return facts.preview
+    scale = min(1.0, MOST_PREVIEWED / max(facts.width, facts.height, 1))
+    return max(1, round(facts.width * scale)), max(1, round(facts.height * scale))
 
 
 def _done(ended: Ended, up: str) -> Html:
@@ -57,8 +74,8 @@ def _done(ended: Ended, up: str) -> Html:
 
 def _slider(ended: Ended, up: str) -> Html:
     """Before over after, both out of one file, of which they are a third each."""
-    strip = next((path for path in ended.outputs if path.endswith(".preview.jpg")), None)
-    if strip is None or ended.facts is None or ended.facts.preview is None:
+    strip, panel = _strip(ended), _panel(ended)
+    if strip is None or panel is None:
         return tag("div", tag("p", "no preview", class_="away always"), class_="frame")
     source, name = link_to(strip, up), cut(ended.picture, _MOST_OF_A_TEXT)
     slider = tag(
@@ -67,7 +84,7 @@ def _slider(ended: Ended, up: str) -> Html:
         _third(source, "before", ""),
         tag("span", class_="bar", aria_hidden="true"),
         _range(name),
-        class_=f"slider {_shape(ended.facts.preview)}",
+        class_=f"slider {_shape(panel)}",
     )
     return tag(
         "div",
