@@ -79,6 +79,7 @@ ELSEWHERE = {
     "stray": "test_a_stray_file",
     "folder_missing": "test_an_inbox_that_is_away",
     "mount_away": "test_a_mount_that_is_away",
+    "folder_closed": "test_a_folder_that_can_not_be_written_to",
     "worker_will_not_start": "test_a_worker_that_does_not_start",
 }
 

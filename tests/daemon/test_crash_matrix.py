@@ -184,11 +184,12 @@ def matte() -> Pixels:
 
 LIVES: list[tuple[Life, Task]] = [
     *(("fresh", "inpaint"), ("fresh", "matting"), ("resumed", "inpaint"), ("resumed", "matting")),
-    *(("fresh", "folder"), ("fresh", "alpha")),
+    ("fresh", "folder"),
 ]
+ALPHA: tuple[Life, Task] = ("fresh", "alpha")
 
 
-@pytest.fixture(params=LIVES, ids="-".join)
+@pytest.fixture
 def trial(
     request: pytest.FixtureRequest, tmp_path: Path, inpaint_model: Path, matting_model: Path
 ) -> Trial:
@@ -272,6 +273,13 @@ def check_restart(stage: Stage, trial: Trial, run: Run) -> None:
 
 
 @pytest.mark.timeout(600)  # several hundred daemons
+@pytest.mark.parametrize(
+    "trial",
+    # To the supervisor a picture alone is one as any other.
+    [*LIVES, pytest.param(ALPHA, marks=pytest.mark.slow)],
+    ids="-".join,
+    indirect=True,
+)
 def test_a_supervisor_killed_at_any_call_loses_nothing_and_makes_no_twin(
     stage: Stage, trial: Trial, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -281,6 +289,7 @@ def test_a_supervisor_killed_at_any_call_loses_nothing_and_makes_no_twin(
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("trial", [*LIVES, ALPHA], ids="-".join, indirect=True)
 def test_a_worker_killed_at_any_call_loses_nothing_and_makes_no_twin(
     stage: Stage, trial: Trial, capfd: pytest.CaptureFixture[str]
 ) -> None:

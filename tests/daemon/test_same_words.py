@@ -21,7 +21,7 @@ from wording import Row, check, wait_for_state
 from daemon.people import scene as scenes
 from daemon.reasons import REASONS, Kind
 from daemon.settings import Settings, load_settings
-from daemon.spool.layout import open_spool
+from daemon.spool.layout import HIDDEN_ROOMS, open_spool
 from daemon.supervisor.inbox import Inbox
 
 Start = Callable[..., Daemon]
@@ -67,8 +67,8 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> It
     if mounts is not None:
         mounts.tmpfs(site.inbox / "scanner")
         # Anyone may write to it, so nothing is trusted to it.
-        (site.inbox / "scanner" / ".retouchd-work").mkdir()
-        (site.inbox / "scanner" / ".retouchd-work").chmod(0o777)
+        (site.inbox / "scanner" / HIDDEN_ROOMS).mkdir()
+        (site.inbox / "scanner" / HIDDEN_ROOMS).chmod(0o777)
         drop(site, "scanner/held.png")
         (site.inbox / "scanner" / "held.done").touch()
     save(photo(), site.inbox / "lone.png")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import tiny
-from driver import Daemon, Site, photo
+from driver import Daemon, Site, hole, photo, save
 from mounts import Mounts
 from recipes import CALLS, HOLDING, STAND_INS, WAITING, drop
 from standin import StandInCrew, problem
@@ -116,6 +116,27 @@ def test_a_mount_that_is_away(mounts: Mounts, site: Site, start: Start, tmp_path
     os.kill(pid, signal.SIGCONT)
     daemon.wait_for("job_stuck", reason="mount_away")
     row = Row("mount_away", "scanner/slow.png", HOLDING)
+    wait_for_state(daemon, row)
+    check(site, daemon, row)
+
+
+@pytest.mark.slow
+def test_a_folder_that_can_not_be_written_to(
+    mounts: Mounts, site: Site, start: Start, tmp_path: Path
+) -> None:
+    folder = site.inbox / "scanner"
+    daemon = start(site, "--scan-interval-s", "0.2")
+    pid = daemon.wait_for("worker_started")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    half = save(photo(), tmp_path / "half.png").read_bytes()[:-1000]
+    save(hole(), folder / "half_mask.png")
+    (folder / "half.png").write_bytes(half)
+    daemon.wait_for("job_started", picture="scanner/half.png")
+    (tmp_path / "other").mkdir()
+    mounts.remount(mounts.bind(tmp_path / "other", folder), "bind,ro")
+    os.kill(pid, signal.SIGCONT)
+    daemon.wait_for("job_stuck", reason="folder_closed")
+    row = Row("folder_closed", "scanner/half.png", HOLDING)
     wait_for_state(daemon, row)
     check(site, daemon, row)
 
