@@ -83,6 +83,7 @@ def check_told(site: Site, mask: Path, stderr: str) -> None:
     assert cat["companion_sha256"] == sha
 
 
+@pytest.mark.slow
 def test_in_a_matting_folder_a_trimap_is_made_from_the_folders_mask(both: Site, mask: Path) -> None:
     settle(
         both,
