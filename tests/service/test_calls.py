@@ -89,9 +89,17 @@ def test_a_hook_is_run_as_the_service_and_leaves_a_file_in_the_spool(service: Se
     assert "Read-only file system" in failed["why"]
 
 
-def test_the_numbers_are_written_where_the_page_puts_them(service: Service) -> None:
-    machine, folder = service.machine, f"{SPOOL}/metrics"
+@pytest.fixture
+def metrics(machine: Machine) -> Iterator[str]:
+    """The folder that the page makes for them."""
+    folder = f"{SPOOL}/metrics"
     machine.run(f"install -d -o retouchd -g retouchd -m 0755 {folder}")
+    yield folder
+    machine.run(f"rm -r {folder}")
+
+
+def test_the_numbers_are_written_where_the_page_puts_them(service: Service, metrics: str) -> None:
+    machine, folder = service.machine, metrics
     service.configure(metrics_file=f"{folder}/retouchd.prom")
     service.start()
     service.drop("holiday")

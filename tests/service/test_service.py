@@ -52,7 +52,8 @@ def test_a_result_has_the_groups_folder_and_the_mode_that_is_set(service: Servic
     photo = service.drop("holiday")
     assert np.array_equal(service.result("holiday"), inverted(photo))
     told = service.machine.run(f"stat --format='%a %U %G' {SPOOL}/outbox/holiday.*").stdout
-    assert told.splitlines() == 2 * ["640 retouchd retouchd"]
+    # The result, its log and its preview.
+    assert told.splitlines() == 3 * ["640 retouchd retouchd"]
     assert service.files("inbox") == []
     assert service.files("archive") == ["holiday.png", "holiday_mask.png"]
     # A member of the group fetches it and clears it away; a stranger can't even read it.
