@@ -93,6 +93,7 @@ def test_where_no_thread_is_to_be_had_it_is_done_all_the_same(
 def test_pairs_that_are_claimed_at_once_have_their_turns_in_the_order_of_their_readiness(
     rooms: Rooms,
 ) -> None:
+    rooms.inbox.look()  # what lies there at the first look is backlog, and waits for what is new
     for name in ("late", "early"):
         rooms.clock.now += 1
         rooms.drop(name)

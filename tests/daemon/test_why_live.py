@@ -1,6 +1,7 @@
 """`retouchd why` beside a real daemon: what waits for its turn, is worked, failed or is done."""
 
 import os
+import signal
 from collections.abc import Callable
 
 import numpy as np
@@ -32,11 +33,15 @@ def says(answer: Answer, subject: str) -> str:
 def test_a_file_is_followed_from_the_inbox_to_its_end(site: Site, start: Start) -> None:
     site.environment["RETOUCHD_JOBS_AT_ONCE"] = "1"
     daemon = start(site)
-    daemon.wait_for("worker_started")
+    worker = daemon.wait_for("worker_started")["pid"]
     drop(site, "day/slow", slow=True)
     drop(site, "white", whole=False)
     daemon.wait_for("job_started", picture="day/slow.png")
-    answer = answer_of(site, "day/slow_mask.png")
+    os.kill(worker, signal.SIGSTOP)  # so that it is in work for as long as we ask
+    try:
+        answer = answer_of(site, "day/slow_mask.png")
+    finally:
+        os.kill(worker, signal.SIGCONT)
     assert "attempt 1" in says(answer, "work")
     assert f"process {daemon.pid}" in says(answer, "daemon")
     assert not answer.needs_somebody
