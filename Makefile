@@ -60,8 +60,9 @@ feeders-table: $(VENV)/.test-ready ## run them, and write the table of docs/feed
 	FEEDERS_OUTCOMES=$(VENV)/feeders.json $(BIN)/python -m pytest -n $(FEEDERS) -m feeders tests/feeders
 	PYTHONPATH=.:tests/daemon $(BIN)/python tests/feeders/table.py $(VENV)/feeders.json
 
+# Two systems at once, each with files of tests of its own: they mostly wait.
 test-service: $(VENV)/.test-ready ## the installed service in a booted systemd; as root
-	$(BIN)/python -m pytest -m service --durations=20 tests/service
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m service --durations=20 tests/service
 
 test-operations: $(VENV)/.test-ready ## the operators' pages, followed in booted systems; as root
 	$(BIN)/python -m pytest -m service --durations=20 tests/operations
