@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from daemon import __version__
 from daemon.settings import HOOK_VARIABLES
 from daemon.spool.book import Ended
+from daemon.supervisor.joblog import utc
 
 # What lies beside the result.
 _BESIDE: Final = (".log", ".preview.jpg", ".trimap.png", ".alpha.png")
@@ -32,8 +32,8 @@ def facts_of(ended: Ended, folders: Mapping[str, Path]) -> dict[str, object]:
         "task": ended.task,
         "picture": ended.picture,
         "companion": ended.companion,
-        "claimed_at": _utc(ended.claimed_at),
-        "ended_at": _utc(ended.ended_at),
+        "claimed_at": utc(ended.claimed_at),
+        "ended_at": utc(ended.ended_at),
         "attempts": ended.attempts,
         "result": _result(outputs),
         "outputs": outputs,
@@ -72,7 +72,3 @@ def _as_variable(value: object) -> str:
 
 def _result(outputs: list[str]) -> str | None:
     return next((path for path in outputs if not path.endswith(_BESIDE)), None)
-
-
-def _utc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -46,8 +46,8 @@ def job_log(record: Record, done: Done, hello: Hello) -> str:
         ("model file", f"{Path(model.path).name}  sha256 {model.sha256}"),
         ("model licence", model.licence),
         ("device", hello.device),
-        ("claimed", _utc(record.claimed_at)),
-        ("finished", _utc(time.time())),
+        ("claimed", utc(record.claimed_at)),
+        ("finished", utc(time.time())),
         ("attempt", str(record.attempts)),
         *((f"{_STEP}{step}", f"{seconds:.3f}") for step, seconds in done.seconds.items()),
         ("retouchd", daemon.__version__),
@@ -108,7 +108,8 @@ def _described(path: str, read: Input) -> str:
     )
 
 
-def _utc(seconds: float) -> str:
+def utc(seconds: float) -> str:
+    """A moment, in seconds since 1970, as logs, notes and hooks write it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 

@@ -17,6 +17,7 @@ from daemon.supervisor.attempts import Attempts
 from daemon.supervisor.folder_masks import blamed_on_mask
 from daemon.supervisor.inbox import Inbox, no_model
 from daemon.supervisor.job_queue import JobQueue
+from daemon.supervisor.joblog import utc
 from daemon.supervisor.tally import Count
 from daemon.supervisor.workplace import Workplace
 
@@ -152,8 +153,7 @@ class Troubles:
             self.fail(record, Trouble("corrupt", **facts))
 
     def _tell(self, record: Record, trouble: Trouble, *, uncount: bool = False) -> Record:
-        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        line = f"{when} {trouble.sentence}"
+        line = f"{utc(time.time())} {trouble.sentence}"
         return jobs.tell(self.workplace.spool, record, line, uncount=uncount)
 
 

@@ -85,8 +85,12 @@ class Site:
 
     def once(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `retouchd once` to its end."""
+        return self.run("once", *arguments)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run any command of retouchd on this spool to its end."""
         return subprocess.run(
-            self.command("once", *arguments),
+            self.command(*arguments),
             env=self.variables(),
             capture_output=True,
             text=True,

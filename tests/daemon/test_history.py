@@ -1,12 +1,11 @@
 """`retouchd history`: what the book tells of a picture, by whatever name people know it."""
 
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from driver import PATIENCE_S, Site, hole, photo, save
+from driver import Site, hole, photo, save
 from test_audience import HOSTILE
 from test_book import NOVEMBER, ended, failed
 
@@ -164,41 +163,29 @@ def test_lines_that_are_none_are_told_of(
     assert "1 lines of the book are none" in capsys.readouterr().err
 
 
-def command(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        site.command(*arguments),
-        env=site.variables(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-
-
 def test_history_of_a_real_run_and_the_same_rebuilt_from_the_folders(site: Site) -> None:
     save(photo(), site.inbox / "day 1" / "cat.png")
     save(hole(), site.inbox / "day 1" / "cat_mask.png")
     save(photo(), site.inbox / "dog.png")
     save(hole(50, 41), site.inbox / "dog_mask.png")
     assert site.once().returncode == 1
-    done = command(site, "history", "day 1/cat.png")
+    done = site.run("history", "day 1/cat.png")
     assert done.returncode == 0, done.stderr
     assert "done    day 1/cat.png -> day 1/cat.png (tiny, fp32, cpu)" in done.stdout
-    failure = command(site, "history", "--failures", "--limit", "1").stdout
+    failure = site.run("history", "--failures", "--limit", "1").stdout
     assert "dog.png: " in failure
-    assert command(site, "history", "nobody.png").returncode == 1
-    assert command(site, "history", "--limit", "0").returncode == 2
+    assert site.run("history", "nobody.png").returncode == 1
+    assert site.run("history", "--limit", "0").returncode == 2
 
     before = {each.picture: each for each in Book(site.work).newest()}
     (month,) = (site.work / ".book").iterdir()
     month.unlink()
-    assert command(site, "history").stdout == ""
-    assert "2 jobs" in command(site, "history", "--rebuild").stdout
-    assert "no job that the book lacks" in command(site, "history", "--rebuild").stdout
+    assert site.run("history").stdout == ""
+    assert "2 jobs" in site.run("history", "--rebuild").stdout
+    assert "no job that the book lacks" in site.run("history", "--rebuild").stdout
     after = {each.picture: each for each in Book(site.work).newest()}
     assert (
-        command(site, "history", "--failures").stdout.split("dog.png")[1]
-        == failure.split("dog.png")[1]
+        site.run("history", "--failures").stdout.split("dog.png")[1] == failure.split("dog.png")[1]
     )
     was, now = before["day 1/cat.png"], after["day 1/cat.png"]
     assert now == replace(

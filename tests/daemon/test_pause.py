@@ -24,17 +24,6 @@ def put_pair(site: Site, name: str) -> None:
     save(photo(), site.inbox / f"{name}.png")
 
 
-def command(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        site.command(*arguments),
-        env=site.variables(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-
-
 def test_a_pause_is_a_file_on_the_disk_until_it_ends(tmp_path: Path) -> None:
     assert paused_since(tmp_path) is None
     assert pause(tmp_path)
@@ -96,7 +85,7 @@ def test_a_paused_daemon_takes_nothing_until_it_is_resumed_though_it_is_restarte
 ) -> None:
     daemon = start(site)
     daemon.wait_for("worker_started")
-    done = command(site, "pause")
+    done = site.run("pause")
     assert (done.returncode, done.stdout) == (
         0,
         "retouchd: paused: what is in hand is finished, and nothing else begun until retouchd "
@@ -108,7 +97,7 @@ def test_a_paused_daemon_takes_nothing_until_it_is_resumed_though_it_is_restarte
         lambda: bool((at := read_state(site.work)) and at.is_paused and at.ready),
         "a pair that waits in a pause",
     )
-    told = command(site, "status")
+    told = site.run("status")
     assert told.returncode == 0
     assert f"running (pid {daemon.pid}), paused" in told.stdout
     assert "until retouchd resume" in told.stdout
@@ -123,7 +112,7 @@ def test_a_paused_daemon_takes_nothing_until_it_is_resumed_though_it_is_restarte
     assert site.files("inbox") == ["cat.png", "cat_mask.png"]
     assert site.jobs() == []
     assert not again.seen("pair_claimed")
-    assert command(site, "resume").stdout == "retouchd: resumed: work goes on.\n"
+    assert site.run("resume").stdout == "retouchd: resumed: work goes on.\n"
     again.wait_for("resumed")
     again.wait_for("job_finished")
     assert site.files("outbox") == ["cat.log", "cat.png"]
@@ -151,15 +140,15 @@ def test_a_job_in_hand_is_finished_in_a_pause(site: Site, start: Callable[..., D
 def test_once_begins_nothing_in_a_pause_and_says_so(site: Site) -> None:
     put_pair(site, "cat")
     site.work.mkdir(mode=0o700)
-    assert command(site, "pause").stdout.endswith("No daemon runs just now.\n")
-    assert "paused already" in command(site, "pause").stdout
+    assert site.run("pause").stdout.endswith("No daemon runs just now.\n")
+    assert "paused already" in site.run("pause").stdout
     done = site.once()
     assert done.returncode == 1
     assert "paused since" in done.stderr
     assert "Run retouchd resume first." in done.stderr
     assert site.files("inbox") == ["cat.png", "cat_mask.png"]
-    assert command(site, "resume").returncode == 0
-    assert "it was not paused" in command(site, "resume").stdout
+    assert site.run("resume").returncode == 0
+    assert "it was not paused" in site.run("resume").stdout
     assert site.once().returncode == 0
 
 

@@ -227,17 +227,6 @@ def test_where_nothing_has_run_yet_that_is_said(tmp_path: Path) -> None:
         reached_work(Settings(spool=tmp_path / "gone"))
 
 
-def command(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        site.command(*arguments),
-        env=site.variables(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-
-
 def test_status_of_a_running_daemon_in_lines_and_as_json(
     site: Site, start: Callable[..., Daemon]
 ) -> None:
@@ -247,30 +236,30 @@ def test_status_of_a_running_daemon_in_lines_and_as_json(
     daemon = start(site)
     daemon.wait_for("job_finished")
     time.sleep(1.5)  # a change is told within a second, or at the turn after it
-    told = command(site, "status")
+    told = site.run("status")
     assert told.returncode == 0, told.stderr
     assert f"running (pid {daemon.pid}), nothing to do" in told.stdout
     assert "1 in this run, 1 in the last hour" in told.stdout
     assert "lone.png: the picture waits for its mask or trimap." in told.stdout
     assert "\x1b" not in told.stdout
-    data = json.loads(command(site, "status", "--json").stdout)
+    data = json.loads(site.run("status", "--json").stdout)
     assert (data["running"], data["well"], data["life"]) == (True, True, "nothing to do")
     assert data["state"]["devices"][0]["device"] == "cpu"
     assert data["state"]["waiting_for"] == {"companion_missing": 1}
     daemon.stop()
-    stopped = command(site, "status")
+    stopped = site.run("status")
     assert stopped.returncode == 1
     assert "not running; it last told of itself at" in stopped.stdout
 
 
 def test_status_without_a_spool_ends_with_1_and_what_to_do(site: Site) -> None:
-    done = command(site, "status")
+    done = site.run("status")
     assert (done.returncode, done.stdout) == (1, "")
     assert "is not there, so nothing has run" in done.stderr
 
 
 def test_status_with_a_bad_setting_ends_with_2(site: Site) -> None:
-    assert command(site, "status", "--max-attempts", "no").returncode == 2
+    assert site.run("status", "--max-attempts", "no").returncode == 2
 
 
 @pytest.mark.parametrize("name", ["status", "pause", "resume"])
