@@ -18,17 +18,17 @@ from daemon import __version__
 from daemon.artifact import ArtifactError
 from daemon.events import configure, let_go
 from daemon.people.audience import Audience
-from daemon.people.check import check, model_manifest
+from daemon.people.calls.hooks import called_hooks
+from daemon.people.checks.check import check, model_manifest
 from daemon.people.history import MOST_LISTED, show_history
-from daemon.people.hooks import called_hooks
 from daemon.people.pages import kept_pages
 from daemon.people.pausing import say_pause, say_resume, why_not_once
 from daemon.people.progress import print_summary, progress_bar
+from daemon.people.questions.why import answer_why
 from daemon.people.reach import OutOfReachError
 from daemon.people.rebuilding import say_rebuilt
 from daemon.people.retry import retry
 from daemon.people.status import show_status
-from daemon.people.why import answer_why
 from daemon.reasons import REASONS, one_line, world_trouble
 from daemon.settings import Settings, SettingsError, load_settings, shown_default
 from daemon.spool.layout import SpoolInUseError, locked, open_spool

@@ -51,7 +51,7 @@ from daemon.folders import OutputFormat as OutputFormat
 PREFIX: Final = "RETOUCHD_"
 FILE_VARIABLE: Final = "RETOUCHD_SETTINGS"
 
-# What hooks are told in their environment (people/hook_facts.py). No settings, and no mistakes: a
+# What hooks are told in their environment (people/calls/facts.py). No settings, and no mistakes: a
 # hook may run retouchd itself.
 HOOK_VARIABLES: Final = tuple(
     f"{PREFIX}{name}"

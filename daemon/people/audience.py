@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from daemon.events import Event
-from daemon.people.metrics import MetricsFile
+from daemon.people.monitoring.metrics import MetricsFile
 from daemon.people.news import News
 from daemon.people.state import STATE, write_state
 from daemon.settings import Settings

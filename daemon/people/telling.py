@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from daemon.people.answers import Answer, Mark, Step
+from daemon.people.questions.answers import Answer, Mark, Step
 
 _MARKS: Final[Mapping[Mark, tuple[str, str, str]]] = {
     "yes": ("✓", "+", "green"),

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from told import done, failed
 
-from daemon.people import hook_channel
-from daemon.people.hook_channel import (
+from daemon.people.calls import channel as calls_channel
+from daemon.people.calls.channel import (
     FIRST_PAUSE_S,
     FIRST_RETRY_S,
     LONGEST_PAUSE_S,
     LONGEST_RETRY_S,
     Channel,
 )
-from daemon.people.hook_ledger import Ledger
-from daemon.people.hook_process import Called
+from daemon.people.calls.ledger import Ledger
+from daemon.people.calls.process import Called
 from daemon.places import Place
 from daemon.spool.book import Book, Ended
 
@@ -292,7 +292,7 @@ def test_whatever_happens_in_between_each_job_is_called_for(
     tmp_path_factory: pytest.TempPathFactory, chunk: int, plan: list[str]
 ) -> None:
     room = Room(tmp_path_factory.mktemp("room"), Clock())
-    before, hook_channel._MOST_BYTES = hook_channel._MOST_BYTES, chunk  # type: ignore[misc]
+    before, calls_channel._MOST_BYTES = calls_channel._MOST_BYTES, chunk  # type: ignore[misc]
     jobs: list[str] = []
     well: list[str] = []
     try:
@@ -317,6 +317,6 @@ def test_whatever_happens_in_between_each_job_is_called_for(
         room.made.clear()
         room.for_a_while(room.channel(), DAY_S)
     finally:
-        hook_channel._MOST_BYTES = before  # type: ignore[misc]
+        calls_channel._MOST_BYTES = before  # type: ignore[misc]
     assert sorted([*well, *room.made]) == sorted(jobs)
     assert room.files() == ["position"]

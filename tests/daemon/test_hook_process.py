@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from daemon.people.hook_process import Called, call
+from daemon.people.calls.process import Called, call
 
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 

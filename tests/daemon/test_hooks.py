@@ -14,8 +14,8 @@ from driver import PATIENCE_S, Daemon, Site, hole, photo, save
 from receiver import Receiver, receiving
 from told import a_moment, done, failed
 
-from daemon.people.hook_facts import as_json, as_variables, facts_of
-from daemon.people.hooks import Hooks
+from daemon.people.calls.facts import as_json, as_variables, facts_of
+from daemon.people.calls.hooks import Hooks
 from daemon.reasons import REASONS, Report
 from daemon.settings import HOOK_VARIABLES, Settings, SettingsError, load_settings
 from daemon.spool.book import Book

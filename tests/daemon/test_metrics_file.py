@@ -11,7 +11,7 @@ from driver import Daemon, Site, hole, photo, save
 from told import a_moment, done, failed, samples, written
 
 from daemon.intake.pairing import Waiting
-from daemon.people.metrics import MetricsFile
+from daemon.people.monitoring.metrics import MetricsFile
 from daemon.reasons import REASONS, Kind, Report
 from daemon.settings import SettingsError, load_settings
 from daemon.supervisor.snapshot import MOST_TOLD, Running, Served

@@ -18,7 +18,7 @@ from rooms import Rooms
 from structlog.testing import capture_logs
 from wording import Row, check, wait_for_state
 
-from daemon.people import scene as scenes
+from daemon.people.questions import scene as scenes
 from daemon.reasons import REASONS, Kind
 from daemon.settings import Settings, load_settings
 from daemon.spool.layout import HIDDEN_ROOMS, open_spool

@@ -14,7 +14,7 @@ from recipes import DIES, FAILED, FAILS, drop, write_settings
 from test_jobs import claim, saved
 from wording import Row, check
 
-from daemon.people import scene as scenes
+from daemon.people.questions import scene as scenes
 from daemon.settings import Settings
 from daemon.spool.layout import open_spool
 from daemon.spool.record import State

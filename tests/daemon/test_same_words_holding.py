@@ -17,8 +17,8 @@ from structlog.testing import capture_logs
 from test_world import failing
 from wording import Row, Told, check, wait_for_state
 
-from daemon.people import scene as scenes
 from daemon.people.audience import Audience
+from daemon.people.questions import scene as scenes
 from daemon.settings import Settings
 from daemon.spool.layout import locked, open_spool
 from daemon.supervisor import loop

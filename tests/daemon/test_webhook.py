@@ -11,7 +11,7 @@ import pytest
 from driver import REPOSITORY
 from receiver import Receiver, certificate, receiving
 
-PROGRAM = REPOSITORY / "daemon" / "people" / "webhook.py"
+PROGRAM = REPOSITORY / "daemon" / "people" / "calls" / "webhook.py"
 
 
 @pytest.fixture

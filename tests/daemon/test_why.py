@@ -12,10 +12,10 @@ from listings import files_below
 from outside import everything
 
 from daemon import cli
-from daemon.people import scene as scenes
-from daemon.people.answers import Answer, Step
-from daemon.people.scene import scene_of
-from daemon.people.why import why
+from daemon.people.questions import scene as scenes
+from daemon.people.questions.answers import Answer, Step
+from daemon.people.questions.scene import scene_of
+from daemon.people.questions.why import why
 from daemon.settings import Settings
 from daemon.spool.layout import Spool, locked, open_spool
 from daemon.spool.looking import find_spool

@@ -10,10 +10,10 @@ from test_why import ask, cross, crosses, put, said
 
 from daemon.folders import FolderSettings
 from daemon.intake.pairing import Waiting
-from daemon.people import scene as scenes
-from daemon.people.scene import Scene
+from daemon.people.questions import scene as scenes
+from daemon.people.questions.scene import Scene
+from daemon.people.questions.why import why
 from daemon.people.standpoint import user_of
-from daemon.people.why import why
 from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
 from daemon.spool.layout import Spool, open_spool

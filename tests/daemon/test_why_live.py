@@ -12,7 +12,7 @@ from outside import everything
 from wording import answer_of
 
 from daemon import cli
-from daemon.people.answers import Answer
+from daemon.people.questions.answers import Answer
 from daemon.people.state import read_state
 
 Start = Callable[..., Daemon]

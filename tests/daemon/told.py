@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from daemon.people.metrics import MetricsFile
+from daemon.people.monitoring.metrics import MetricsFile
 from daemon.reasons import Report
 from daemon.spool.book import Ended, Facts
 from daemon.supervisor.snapshot import Snapshot

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 from driver import Daemon, Site
 
 from daemon import cli
-from daemon.people.answers import Answer
-from daemon.people.scene import scene_of
+from daemon.people.questions.answers import Answer
+from daemon.people.questions.scene import scene_of
+from daemon.people.questions.why import why
 from daemon.people.standpoint import seen_as
 from daemon.people.state import read_state
-from daemon.people.why import why
 from daemon.reasons import Report
 from daemon.settings import Settings, load_settings
 from daemon.spool.book import Book

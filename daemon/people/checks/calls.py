@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from daemon.people.finding import Finding
+from daemon.people.checks.finding import Finding
 from daemon.settings import Settings
 
 

@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from daemon.artifact import ArtifactError, Manifest, read_manifest
 from daemon.intake.filesystems import filesystem_of, hears_events
 from daemon.intake.matting import MattingFolders
-from daemon.people.check_calls import check_calls
-from daemon.people.check_folders import check_folders
-from daemon.people.finding import Finding as Finding
+from daemon.people.checks.calls import check_calls
+from daemon.people.checks.finding import Finding as Finding
+from daemon.people.checks.folders import check_folders
 from daemon.places import Place
 from daemon.reasons import world_trouble
 from daemon.settings import Settings

@@ -15,8 +15,8 @@ from typing import Final
 import structlog
 
 from daemon.events import Event
-from daemon.people.hook_ledger import Late, Ledger, Position
-from daemon.people.hook_process import Called
+from daemon.people.calls.ledger import Late, Ledger, Position
+from daemon.people.calls.process import Called
 from daemon.spool.book import Book, Ended
 
 log = structlog.get_logger()

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from daemon.people.answers import Step, in_words, no, note, yes
-from daemon.people.scene import Scene
+from daemon.people.questions.answers import Step, in_words, no, note, yes
+from daemon.people.questions.scene import Scene
 from daemon.people.standing import SILENT_AFTER_S
 from daemon.spool.pausing import paused_since
 

@@ -1,8 +1,8 @@
 """Hooks and the webhook: for each job that has ended, programs are told, beside the work.
 
 A thread of its own follows the book, one call at a time, and no job waits for any of it. What each
-kind of calls promises stands in `hook_channel`, how a program is run in `hook_process`, and what it
-is told in `hook_facts`.
+kind of calls promises stands in `channel`, how a program is run in `process`, and what it
+is told in `facts`.
 """
 
 import sys
@@ -17,10 +17,10 @@ from typing import Final
 import structlog
 
 from daemon.events import Event
-from daemon.people.hook_channel import Channel
-from daemon.people.hook_facts import as_json, as_variables, facts_of
-from daemon.people.hook_ledger import Ledger
-from daemon.people.hook_process import Called, call
+from daemon.people.calls.channel import Channel
+from daemon.people.calls.facts import as_json, as_variables, facts_of
+from daemon.people.calls.ledger import Ledger
+from daemon.people.calls.process import Called, call
 from daemon.places import Place
 from daemon.settings import Settings
 from daemon.spool.book import Book, Ended

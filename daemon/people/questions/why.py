@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator, Sequence
 
 from daemon.events import configure
-from daemon.people.answers import Answer, Step, in_words, no, note, yes
-from daemon.people.at_work import work_steps
-from daemon.people.elsewhere import became_of, in_archive, in_failed, in_outbox, in_work
-from daemon.people.in_inbox import inbox_steps
-from daemon.people.meant import Meant, find_meant
-from daemon.people.scene import Scene, scene_of
+from daemon.people.questions.answers import Answer, Step, in_words, no, note, yes
+from daemon.people.questions.at_work import work_steps
+from daemon.people.questions.elsewhere import became_of, in_archive, in_failed, in_outbox, in_work
+from daemon.people.questions.in_inbox import inbox_steps
+from daemon.people.questions.meant import Meant, find_meant
+from daemon.people.questions.scene import Scene, scene_of
 from daemon.people.standpoint import seen_as
 from daemon.people.telling import print_answer, print_as_json
 from daemon.places import Place

@@ -12,9 +12,9 @@ from typing import Final
 from daemon.intake.matting import MattingFolders
 from daemon.intake.names import Junk, is_junk_folder, kind_of, kind_of_junk, split_suffix
 from daemon.intake.pairing import Pair, rule_of
-from daemon.people.answers import Step, in_words, no, note, until_a_cross, yes
-from daemon.people.near import near_misses
-from daemon.people.scene import Scene, Verdict
+from daemon.people.questions.answers import Step, in_words, no, note, until_a_cross, yes
+from daemon.people.questions.near import near_misses
+from daemon.people.questions.scene import Scene, Verdict
 from daemon.places import Place
 from daemon.reasons import one_line, world_trouble
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from daemon.folders import FolderSettings, is_inside, told
 from daemon.intake.matting import MattingFolders
 from daemon.intake.names import kind_of
-from daemon.people.finding import Finding
+from daemon.people.checks.finding import Finding
 from daemon.reasons import Trouble, one_line
 from daemon.settings import Settings
 from daemon.spool.jobs import open_mask

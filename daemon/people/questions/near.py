@@ -11,8 +11,8 @@ from typing import Final
 from daemon.intake.names import folded, kind_of, split_suffix
 from daemon.intake.pairing import group_of, pair_up
 from daemon.intake.scan import Entry, Identity
-from daemon.people.answers import Step, note
-from daemon.people.scene import Scene
+from daemon.people.questions.answers import Step, note
+from daemon.people.questions.scene import Scene
 from daemon.places import Place
 from daemon.reasons import one_line
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from daemon import __version__
-from daemon.people.counts import Counts, Spent
-from daemon.people.exposition import Family, Sample, exposed
+from daemon.people.monitoring.counts import Counts, Spent
+from daemon.people.monitoring.exposition import Family, Sample, exposed
 from daemon.places import Place
 from daemon.reasons import REASONS, Kind, Report
 from daemon.spool import files

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from itertools import islice, takewhile
 from typing import Final
 
-from daemon.people.answers import Step, in_words, no, note, yes
-from daemon.people.scene import Scene
+from daemon.people.questions.answers import Step, in_words, no, note, yes
+from daemon.people.questions.scene import Scene
 from daemon.places import Place
 from daemon.reasons import REASONS, one_line
 from daemon.spool import files

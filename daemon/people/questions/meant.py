@@ -7,8 +7,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from daemon.people.elsewhere import was_taken
-from daemon.people.scene import Scene
+from daemon.people.questions.elsewhere import was_taken
+from daemon.people.questions.scene import Scene
 from daemon.places import Place
 from daemon.spool.layout import HIDDEN_WORK
 

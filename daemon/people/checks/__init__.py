@@ -1,0 +1,1 @@
+"""What `retouchd check` tries, and what it says of it."""

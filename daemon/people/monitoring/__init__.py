@@ -1,0 +1,1 @@
+"""What monitoring reads: counts and states as Prometheus metrics."""

@@ -1,0 +1,1 @@
+"""`retouchd why`: a question about one file, answered step by step."""
