@@ -1,16 +1,18 @@
 """The file for monitoring: what it says, when it is written, and what can't get into it."""
 
 import os
+import re
 import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from driver import Daemon, Site, hole, photo, save
+from driver import REPOSITORY, Daemon, Site, hole, photo, save
 from told import a_moment, done, failed, samples, written
 
 from daemon.intake.pairing import Waiting
+from daemon.people.monitoring.counts import STEPS
 from daemon.people.monitoring.metrics import MetricsFile
 from daemon.reasons import REASONS, Kind, Report
 from daemon.settings import SettingsError, load_settings
@@ -92,6 +94,15 @@ def test_what_has_not_happened_yet_is_there_with_0_so_that_the_first_time_shows(
         for outcome in ("done", "failed"):
             labels = f'{{task="{task}",outcome="{outcome}"}}'
             assert told[f"retouchd_jobs_finished_total{labels}"] == 0
+        assert told[f'retouchd_job_duration_seconds_count{{task="{task}"}}'] == 0
+        for step in STEPS:
+            labels = f'{{task="{task}",step="{step}"}}'
+            assert told[f"retouchd_step_duration_seconds_count{labels}"] == 0
+
+
+def test_each_step_that_the_worker_times_has_its_name() -> None:
+    source = (REPOSITORY / "daemon" / "worker" / "retouching.py").read_text("utf-8")
+    assert set(re.findall(r'_timed\(seconds, "(\w+)"\)', source)) == set(STEPS)
 
 
 def test_jobs_are_counted_by_task_outcome_and_reason(tmp_path: Path) -> None:
@@ -155,7 +166,7 @@ def test_a_worker_that_calls_its_steps_what_it_likes_makes_few_labels(tmp_path: 
     told = samples(written(tmp_path, a_moment(), news))
     steps = [name for name in told if "_step_duration_seconds_count" in name]
     assert len(steps) < 20
-    assert told['retouchd_step_duration_seconds_count{task="inpaint",step="other"}'] > 60
+    assert told['retouchd_step_duration_seconds_count{task="inpaint",step="other"}'] == 83
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -5.0, 1e308])
@@ -251,6 +262,7 @@ def test_a_daemon_tells_what_it_has_done_and_what_waits(
     told = samples(file.read_text())
     assert abs(told["retouchd_last_update_timestamp_seconds"] - time.time()) < 60
     assert told['retouchd_job_duration_seconds_sum{task="inpaint"}'] > 0
+    assert not any('step="other"' in name for name in told)
     assert any(name.startswith('retouchd_model_info{device="cpu"') for name in told)
     assert daemon.stop() == 0
     assert os.listdir(file.parent) == [file.name]

@@ -4,7 +4,8 @@ The machine boots the real systemd and runs the real programs of Debian's packag
 the host's read-only /usr. What it has not is a network, so:
 
 - `apt-get` downloads nothing: it looks whether the host has the packages that are asked for, and
-  their files in /etc and folders in /var are put there as the packages' own scripts do.
+  their files in /etc and folders in /var are put there as the packages' own scripts do. Of their
+  services it starts node_exporter, which no page has to tell to.
 - The repository's address is a folder, /srv/repository: this working tree, as one commit.
 - `make install` finds uv, and each Python package in uv's cache, as they were left on the host when
   the environment was made that runs this test. It installs them, with their hashes, as anywhere.
@@ -34,6 +35,9 @@ for word in "$@"; do
     install | update | -y | --no-install-recommends) ;;
     *) dpkg --status "$word" >/dev/null || exit 1 ;;
     esac
+    case "$word" in
+    prometheus-node-exporter) systemctl start "$word" ;;
+    esac
 done
 """
 # What the packages put into /etc, and the folders and users that their scripts make.
@@ -43,7 +47,7 @@ _OF_PACKAGES: Final = (
 )
 _FOLDERS: Final = (
     *("var/lib/samba/private", "var/cache/samba", "var/log/samba", "etc/ssh/sshd_config.d"),
-    *("var/spool/samba", "var/mail", "var/lib/prometheus"),
+    *("var/spool/samba", "var/mail", "var/lib/prometheus/node-exporter"),
 )
 _PREPARE: Final = """
 chmod 700 /var/lib/samba/private

@@ -5,15 +5,20 @@ password that smbpasswd and smbclient ask a terminal for comes from their input 
 and what a page calls `nas` is this machine.
 """
 
+import json
+import shlex
+import time
 from collections.abc import Iterator
 
 import pytest
-from newcomer import SOURCE, Machine, fresh_machine, lay_out_repository
+from newcomer import REPOSITORY, SOURCE, Machine, fresh_machine, lay_out_repository
 from PIL import Image, ImageChops
 from walk import OPERATIONS, Terminal, follow
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(600)]
 
+# Panels of which some stay empty while all goes well.
+AT_REST = {"Longest wait for a turn", "What was in the way"}
 PASSWORD = "open sesame"  # noqa: S105 - of a machine that lives for minutes
 
 
@@ -87,6 +92,37 @@ def test_who_follows_the_page_on_monitoring_has_numbers_and_alerts(
     file = "/var/lib/retouchd/metrics/retouchd.prom"
     # Whoever collects is neither root nor of the service's group.
     machine.run(f"promtool check metrics <{file}", user="nobody")
+
+
+def test_what_the_dashboard_asks_is_answered_by_the_prometheus_of_the_page(
+    followed: tuple[Machine, Terminal],
+) -> None:
+    machine, _ = followed
+    inbox = "/var/lib/retouchd/inbox"
+    machine.run(f"cp /root/coffee.jpg {inbox}/lone.jpg")
+    for name, mask in (("well", "/root/coffee_mask.png"), ("badly", "/etc/hostname")):
+        machine.run(f"cp {mask} {inbox}/{name}_mask.png && cp /root/coffee.jpg {inbox}/{name}.jpg")
+    board = json.loads((REPOSITORY / "deploy" / "grafana" / "retouchd.json").read_text("utf-8"))
+    asked = {
+        (panel["title"], target["expr"])
+        for panel in board["panels"]
+        for target in panel.get("targets", [])
+    }
+    deadline = time.monotonic() + 90  # it asks four times a minute, and rates want two answers
+    # Nothing waits for its turn on this machine, and nothing is in the way.
+    while (unanswered := {t for t, e in asked if not is_answered(machine, e)}) - AT_REST:
+        assert time.monotonic() < deadline, unanswered
+        time.sleep(2)
+
+
+def is_answered(machine: Machine, question: str) -> bool:
+    """Whether Prometheus has a number for what a panel asks it."""
+    for variable, value in (("$instance", ".*"), ("$__rate_interval", "2m"), ("$__range", "1h")):
+        question = question.replace(variable, value)
+    ask = "curl -sS --get http://localhost:9090/api/v1/query --data-urlencode"
+    answer = json.loads(machine.run(f"{ask} {shlex.quote(f'query={question}')}").stdout)
+    assert answer["status"] == "success", answer
+    return any(each["value"][1] != "NaN" for each in answer["data"]["result"])
 
 
 def test_the_rule_for_the_archive_goes_by_the_day_on_which_a_file_was_put_away(

@@ -3,19 +3,19 @@
 They begin at 0 with each start, as Prometheus expects of counters; the book has the years before.
 """
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, get_args
 
+from daemon.intake.pairing import Task
 from daemon.spool.book import Ended, Outcome
 
-# A worker that an intruder holds may call its steps what it likes, and each name is kept for ever
-# by whoever collects. It has six.
-_STEP: Final = re.compile(r"[a-z_]{1,20}", re.ASCII)
-_MOST_STEPS: Final = 16
+# Those that the worker times. One that an intruder holds may call its steps what it likes, and each
+# name would be kept for ever by whoever collects: another is counted as `other`.
+STEPS: Final = ("wait", "read", "trimap", "network", "foreground", "write", "preview")
 _LONGEST_S: Final = 1e6
 OTHER_STEPS: Final = "other"
+TASKS: Final = get_args(Task)
 
 
 @dataclass
@@ -37,8 +37,11 @@ class Counts:
 
     finished: "Counter[tuple[str, Outcome]]" = field(default_factory=Counter)
     failed: "Counter[str]" = field(default_factory=Counter)
-    jobs: dict[str, Spent] = field(default_factory=dict)
-    steps: dict[tuple[str, str], Spent] = field(default_factory=dict)
+    # At 0 before the first job, or Prometheus would not see that one come.
+    jobs: dict[str, Spent] = field(default_factory=lambda: {task: Spent() for task in TASKS})
+    steps: dict[tuple[str, str], Spent] = field(
+        default_factory=lambda: {(task, step): Spent() for task in TASKS for step in STEPS}
+    )
     last_at: dict[Outcome, float] = field(default_factory=dict)
 
     def add(self, ended: Ended) -> None:
@@ -51,9 +54,5 @@ class Counts:
             return
         self.jobs.setdefault(ended.task, Spent()).add(ended.ended_at - ended.claimed_at)
         for step, seconds in ended.facts.seconds.items():
-            self.steps.setdefault((ended.task, self._known(step)), Spent()).add(seconds)
-
-    def _known(self, step: str) -> str:
-        known = {name for _, name in self.steps}
-        is_fine = step in known or len(known) < _MOST_STEPS
-        return step if is_fine and _STEP.fullmatch(step) else OTHER_STEPS
+            known = step if step in STEPS else OTHER_STEPS
+            self.steps.setdefault((ended.task, known), Spent()).add(seconds)

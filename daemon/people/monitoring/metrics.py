@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from daemon import __version__
-from daemon.people.monitoring.counts import Counts, Spent
+from daemon.people.monitoring.counts import TASKS, Counts, Spent
 from daemon.people.monitoring.exposition import Family, Sample, exposed
 from daemon.places import Place
 from daemon.reasons import REASONS, Kind, Report
@@ -24,7 +24,6 @@ from daemon.supervisor.snapshot import MOST_TOLD, Snapshot
 # node_exporter runs as a user of its own.
 _PUBLIC: Final = Ownership(file_mode=0o644)
 
-_TASKS: Final = ("inpaint", "matting")
 _OUTCOMES: Final = ("done", "failed")
 
 
@@ -58,7 +57,7 @@ def families(snapshot: Snapshot, counts: Counts) -> Iterator[Family]:
 def _about_jobs(counts: Counts) -> Iterator[Family]:
     finished = [
         Sample(counts.finished[task, outcome], {"task": task, "outcome": outcome})
-        for task in _TASKS
+        for task in TASKS
         for outcome in _OUTCOMES
     ]
     says = "Jobs that ended since the daemon's start."
