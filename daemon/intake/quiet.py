@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from daemon.intake.mounts import mount_of
 from daemon.intake.scan import Entry, Folder, Identity
+from daemon.reasons import Report
 
 
 class _Page(NamedTuple):
@@ -87,15 +88,17 @@ class IncompleteBook:
 
     def __init__(self, give_up_s: float) -> None:
         self.give_up_s = give_up_s
-        self._since: dict[str, tuple[_Looks, float, str]] = {}
+        self._since: dict[str, tuple[_Looks, float, Report]] = {}
 
-    def remember(self, path: str, identities: tuple[Identity, ...], now: float, why: str) -> None:
+    def remember(
+        self, path: str, identities: tuple[Identity, ...], now: float, why: Report
+    ) -> None:
         """Note that the pair of this picture was found cut off; the first time counts."""
         known, looks = self._since.get(path), _looks(identities)
         if known is None or known[0] != looks:
             self._since[path] = (looks, now, why)
 
-    def waits(self, path: str, identities: tuple[Identity, ...], now: float) -> str | None:
+    def waits(self, path: str, identities: tuple[Identity, ...], now: float) -> Report | None:
         """Why the pair still waits, or None where it changed, was never cut off or is given up."""
         known = self._since.get(path)
         if known is None or known[0] != _looks(identities) or self.is_given_up(path, now):

@@ -12,6 +12,9 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+from daemon.events import Event
 from daemon.intake.scan import Entry, Identity
 from daemon.places import Place
 from daemon.reasons import Report, Trouble
@@ -22,6 +25,8 @@ from daemon.spool.layout import Spool
 from daemon.spool.notes import reason_text
 from daemon.spool.numbers import free_number, note_name, numbered
 from daemon.spool.record import IN, RECORD, Original, Record, State, held, save
+
+log = structlog.get_logger()
 
 # Below archive and failed: for files whose own path is taken there by a file, or is not allowed.
 UNPLACED: Final = "unplaced"
@@ -96,7 +101,21 @@ def return_originals(spool: Spool, record: Record) -> None:
         _return_marker(spool, record)
         _forget(spool, record)
     else:
-        fail_originals(spool, decide_to_fail(spool, record, Trouble("superseded")))
+        _fail_as_superseded(spool, record)
+
+
+def _fail_as_superseded(spool: Spool, record: Record) -> None:
+    trouble = Trouble("superseded")
+    fail_originals(spool, decide_to_fail(spool, record, trouble))
+    # Nobody is told of it as a failure: the job's own end was to be given back.
+    log.error(
+        Event.JOB_FAILED,
+        job=record.job,
+        picture=record.picture.path,
+        reason=trouble.reason.key,
+        says=trouble.sentence,
+        advice=trouble.advice,
+    )
 
 
 def _return_marker(spool: Spool, record: Record) -> None:

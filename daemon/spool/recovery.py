@@ -143,5 +143,11 @@ def _clear_away(spool: Spool, folder: Place) -> None:
             text.encode("utf-8", "backslashreplace"),
             spool.ownership,
         )
-        log.warning(Event.STRAY_SET_ASIDE, path=str(aside / name))
+        log.warning(
+            Event.STRAY_SET_ASIDE,
+            path=str(aside / name),
+            reason=trouble.reason.key,
+            says=trouble.sentence,
+            advice=trouble.advice,
+        )
     files.remove_folder(folder)

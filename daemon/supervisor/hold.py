@@ -48,12 +48,7 @@ class Hold:
         is done in spite of the hold, as looking at the inbox is, `was_tried`.
         """
         if self.trouble is None or self.trouble.reason != trouble.reason:
-            log.error(
-                Event.QUEUE_HELD,
-                reason=trouble.reason.key,
-                says=trouble.sentence,
-                advice=trouble.advice,
-            )
+            _tell(trouble)
         if not self.is_on:
             self._pause_s, self.times = FIRST_HOLD_S, 1
         elif was_tried or self._is_tried or not self.forbids:
@@ -92,3 +87,30 @@ class Hold:
         if self.trouble is not None:
             log.info(Event.QUEUE_RESUMED, after=self.trouble.reason.key)
         self.trouble, self.times, self.until = None, 0, float("inf")
+
+
+class NoWorker:
+    """Tells that there is no worker, and so that nothing is worked, as a hold is told.
+
+    It has no pause of its own: the crew tries again.
+    """
+
+    def __init__(self) -> None:
+        self._told: Trouble | None = None
+
+    def note(self, trouble: Trouble | None) -> None:
+        """Log why none starts, once for as long as the words are the same; None where one has."""
+        if trouble is None and self._told is not None:
+            log.info(Event.QUEUE_RESUMED, after=self._told.reason.key)
+        if trouble is not None and str(trouble) != str(self._told):
+            _tell(trouble)
+        self._told = trouble
+
+
+def _tell(trouble: Trouble) -> None:
+    log.error(
+        Event.QUEUE_HELD,
+        reason=trouble.reason.key,
+        says=trouble.sentence,
+        advice=trouble.advice,
+    )

@@ -247,8 +247,8 @@ class Inbox:
             len(self._unreadable),
         )
 
-    def remember_incomplete(self, pair: Pair, why: str) -> bool:
-        """Note that a pair was cut off; False where that has lasted too long."""
+    def remember_incomplete(self, pair: Pair, why: Report) -> bool:
+        """Note that a pair was cut off, and how; False where that has lasted too long."""
         now = self._clock()
         self._incomplete.remember(pair.picture.path, pair.identities, now, why)
         return not self._incomplete.is_given_up(pair.picture.path, now)
@@ -370,7 +370,7 @@ class Inbox:
             or self._unclaimable.still_waits(pair, now, found.seen)
         )
 
-    def _waits_incomplete(self, pair: Pair, now: float) -> str | None:
+    def _waits_incomplete(self, pair: Pair, now: float) -> Report | None:
         return self._incomplete.waits(pair.picture.path, pair.identities, now)
 
     def _why_not_taken(self, pair: Pair, now: float) -> Waiting | None:
@@ -384,12 +384,8 @@ class Inbox:
             if quiet_at > now:
                 seconds = self._quiet.period_of(entry.path)
                 return Waiting(entry.path, Report.of(Trouble("not_quiet", seconds=seconds)))
-        incomplete = self._waits_incomplete(pair, now)
-        if incomplete:
-            facts = {"role": "pair", "detail": incomplete, "seconds": self._incomplete.give_up_s}
-            return Waiting(path, Report.of(Trouble("incomplete", **facts)))
-        mask = self._masks.why_waiting(pair.mask_file)
-        return None if mask is None else Waiting(path, mask)
+        why = self._waits_incomplete(pair, now) or self._masks.why_waiting(pair.mask_file)
+        return None if why is None else Waiting(path, why)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from daemon.supervisor import signals
 from daemon.supervisor.attempts import Attempts
 from daemon.supervisor.crew import Crew
 from daemon.supervisor.endings import Endings
-from daemon.supervisor.hold import FIRST_HOLD_S, Hold
+from daemon.supervisor.hold import FIRST_HOLD_S, Hold, NoWorker
 from daemon.supervisor.inbox import Inbox
 from daemon.supervisor.job_queue import JobQueue
 from daemon.supervisor.leftovers import Leftovers
@@ -81,6 +81,7 @@ class Supervisor:
         self._workplace = Workplace(settings, self.spool, self.lock, self._inbox.root)
         self._crew = Crew(settings, self.spool, self.lock, clock)
         self._hold = Hold(clock)
+        self._no_worker = NoWorker()
         self._reload = Reload()
         self._status = StatusLine(clock)
         self._heart = Heart(clock)
@@ -173,6 +174,7 @@ class Supervisor:
         self._tell()
         for key, _ in self._selector.select(self._sleep_s()):
             key.data()
+        self._no_worker.note(self._observer.no_worker())
 
     def _look(self) -> None:
         try:

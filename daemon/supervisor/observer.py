@@ -69,8 +69,12 @@ class Observer:
 
     def holds(self) -> Trouble | None:
         """What keeps all work from going on, a worker that does not start too."""
+        return self.hold.trouble or self.no_worker()
+
+    def no_worker(self) -> Trouble | None:
+        """Why nobody is there to do the work; None where somebody is, or may come up yet."""
         is_served = any(worker.hello for worker in self.crew.workers)
-        return self.hold.trouble or (None if is_served else self.will_not_start())
+        return None if is_served else self.will_not_start()
 
     def will_not_start(self) -> Trouble | None:
         """Why there is no worker: the last one that was started has said, or died of it."""

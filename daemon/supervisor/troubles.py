@@ -101,6 +101,7 @@ class Troubles:
                 picture=record.picture.path,
                 reason=trouble.reason.key,
                 says=trouble.sentence,
+                advice=trouble.advice,
             )
 
     def fail(self, record: Record, trouble: Trouble) -> None:
@@ -144,13 +145,13 @@ class Troubles:
             self.inbox.refuse_mask(record.mask_file, Report.of(trouble))
             self.give_back(record, trouble)
             return
-        detail = f"the {trouble.facts.get('role', 'pair')}: {trouble.facts.get('detail', '?')}"
-        limit = self.inbox.incomplete_s()
-        if self.inbox.remember_incomplete(_pair_of(record), detail):
-            self.give_back(record, trouble)
+        told = {name: trouble.facts.get(name, "?") for name in ("role", "detail")}
+        told["seconds"] = self.inbox.incomplete_s()
+        cut_off = Trouble("incomplete", **told)
+        if self.inbox.remember_incomplete(_pair_of(record), Report.of(cut_off)):
+            self.give_back(record, cut_off)
         else:
-            facts = {**trouble.facts, "seconds": limit}
-            self.fail(record, Trouble("corrupt", **facts))
+            self.fail(record, Trouble("corrupt", **told))
 
     def _tell(self, record: Record, trouble: Trouble, *, uncount: bool = False) -> Record:
         line = f"{utc(time.time())} {trouble.sentence}"

@@ -10,9 +10,9 @@ import poisons
 from driver import Site, hole, photo, save
 
 # The places where each kind of reason must be told; a new place of `wording` is entered here.
-WAITING = ("state", "status", "why")
-FAILED = ("log", "note", "book", "history", "why")
-HOLDING = ("log", "state", "status", "why")
+WAITING = ("state", "status", "page", "metrics", "why")
+FAILED = ("log", "note", "book", "status", "history", "gallery", "page", "metrics", "why")
+HOLDING = ("log", *WAITING)
 
 # What is told while it waits, and what lies in the inbox then.
 WAITS = {
@@ -58,22 +58,19 @@ DIES = {
     "model_raised": poisons.RAISES,
     "out_of_memory": poisons.GLUTTON,
 }
-# A call of the running daemon that fails with an error, as strace has it: the disk's own error.
+# A call of the running daemon that fails with an error at one folder, as strace has it: the
+# kernel's own error. Where all of them failed, neither state nor page could be written.
 CALLS = {
-    "disk_full": ("fsync", "ENOSPC"),
-    "quota": ("fsync", "EDQUOT"),
-    "io_error": ("fsync", "EIO"),
-    "read_only": ("fsync", "EROFS"),
-}
-# Said by a worker that is none: what it takes for real is a work folder on a btrfs subvolume, and
-# a limit under which the daemon could not write its state any more.
-STAND_INS = {
-    "other_filesystem": {"path": "/work"},
-    "too_many_open_files": {"path": "the worker"},
+    "disk_full": ("fsync", "ENOSPC", "work"),
+    "quota": ("fsync", "EDQUOT", "work"),
+    "io_error": ("fsync", "EIO", "work"),
+    "read_only": ("fsync", "EROFS", "work"),
+    "too_many_open_files": ("openat", "EMFILE", "inbox"),
 }
 ELSEWHERE = {
     "permission": "test_a_pair_that_may_not_be_taken",
-    "unreadable": "test_a_file_that_may_not_be_read",
+    "unreadable": "test_what_may_not_be_read_or_taken",
+    "other_filesystem": "test_a_subvolume_in_the_inbox",
     "mask_without_edge": "test_a_mask_without_an_edge",
     "too_large_for_memory": "test_windows_that_are_too_large",
     "stray": "test_a_stray_file",

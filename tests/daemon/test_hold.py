@@ -6,7 +6,7 @@ from clocks import Clock
 
 from daemon.reasons import Trouble
 from daemon.spool.holding import MountAway
-from daemon.supervisor.hold import LONGEST_HOLD_S, Hold
+from daemon.supervisor.hold import LONGEST_HOLD_S, Hold, NoWorker
 
 FULL = Trouble("disk_full", path="/outbox")
 GONE = Trouble("folder_missing", path="/outbox")
@@ -89,3 +89,19 @@ def test_a_mount_that_is_away_holds_its_job_and_not_the_queue(clock: Clock) -> N
         raise MountAway("/inbox/scanner", "gone")
     assert not hold.is_on
     assert logs == []
+
+
+def test_that_no_worker_starts_is_told_once_for_each_reason_and_when_one_has() -> None:
+    no_file, no_card = (Trouble("worker_will_not_start", detail=why) for why in ("file", "card"))
+    no_worker = NoWorker()
+    with structlog.testing.capture_logs() as logs:
+        for trouble in (None, no_file, no_file, no_card, no_card, None, None, no_card):
+            no_worker.note(trouble)
+    said = [(line["event"], line.get("says", line.get("after"))) for line in logs]
+    assert said == [
+        ("queue_held", no_file.sentence),
+        ("queue_held", no_card.sentence),
+        ("queue_resumed", "worker_will_not_start"),
+        ("queue_held", no_card.sentence),
+    ]
+    assert logs[0]["advice"] == no_file.advice

@@ -20,6 +20,7 @@ from daemon.intake.markers import require_markers
 from daemon.intake.names import is_junk_file, kind_of
 from daemon.intake.pairing import Pair, Pairing
 from daemon.intake.scan import Entry, Identity, Survey
+from daemon.reasons import Report
 from daemon.settings import load_settings
 from daemon.supervisor import watch as module
 from daemon.supervisor.inbox import Inbox
@@ -346,7 +347,7 @@ def test_a_cut_off_pair_is_tried_again_when_it_is_marked_anew(box: Box) -> None:
     box.put("cat.jpg", "cat_mask.png", "cat.done")
     box.look()
     (pair,) = box.look(after=5)
-    assert box.inbox.remember_incomplete(pair, "the picture: its end is missing")
+    assert box.inbox.remember_incomplete(pair, Report("incomplete"))
     assert box.look(after=5) == []
     assert box.waiting() == {"cat.jpg": "incomplete"}
     (box.folder / "cat.done").unlink()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from driver import REPOSITORY, Daemon, Site, hole, photo, save
-from told import a_moment, done, failed, samples, written
+from told import a_moment, done, failed, labels, samples, written
 
 from daemon.intake.pairing import Waiting
 from daemon.people.monitoring.counts import STEPS
@@ -61,7 +61,8 @@ def test_where_nothing_is_going_on_nothing_is_old_held_or_paused(tmp_path: Path)
     told = samples(written(tmp_path, a_moment()))
     assert "retouchd_oldest_ready_timestamp_seconds" not in told
     assert "retouchd_queue_held_since_timestamp_seconds" not in told
-    meant = {name: value for name, value in told.items() if not name.endswith("_seconds")}
+    fixed = ("_seconds", "_reason_info")
+    meant = {name: told[name] for name in told if not name.partition("{")[0].endswith(fixed)}
     assert {name for name, value in meant.items() if value} == {
         f'retouchd_build_info{{version="{__import__("daemon").__version__}"}}'
     }
@@ -76,6 +77,15 @@ def test_each_reason_is_told_by_its_key_wherever_it_may_show(tmp_path: Path, rea
     assert told[f'retouchd_queue_held{{reason="{reason}"}}'] == 1
     assert told[f'retouchd_job_stuck{{reason="{reason}"}}'] == 1
     assert told[f'retouchd_jobs_failed_total{{reason="{reason}"}}'] == 1
+
+
+def test_the_words_for_each_reason_stand_beside_the_numbers(tmp_path: Path) -> None:
+    told = samples(written(tmp_path, a_moment()))
+    info = [labels(name) for name in told if name.startswith("retouchd_reason_info")]
+    assert info == [
+        {"reason": key, "says": reason.says, "advice": reason.advice}
+        for key, reason in REASONS.items()
+    ]
 
 
 def test_what_has_not_happened_yet_is_there_with_0_so_that_the_first_time_shows(

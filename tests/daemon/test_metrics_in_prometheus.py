@@ -218,6 +218,46 @@ def test_each_alert_is_seen_to_fire_and_not_to(
         assert tried(case, usual, spoiled, tmp_path).returncode != 0
 
 
+@pytest.mark.parametrize(
+    ("alert", "reason"),
+    [
+        ("RetouchdDiskFull", "quota"),
+        ("RetouchdQueueHeld", "worker_will_not_start"),
+        ("RetouchdJobStuck", "mount_away"),
+        ("RetouchdFilesCannotBeTaken", "cannot_be_held"),
+    ],
+)
+def test_an_alert_about_a_reason_says_it_in_the_words_of_the_list(
+    alert: str, reason: str, tmp_path: Path
+) -> None:
+    said = f'reason="{REASONS[reason].says} {REASONS[reason].advice}"'
+    assert said in annotations(alert, reason, words=True, folder=tmp_path)
+    # Of a daemon that does not tell its words yet the alert fires all the same, without them.
+    assert 'reason=""' in annotations(alert, reason, words=False, folder=tmp_path)
+
+
+def annotations(alert: str, reason: str, *, words: bool, folder: Path) -> str:
+    """All that an alert says: promtool prints it where it is not what was expected."""
+    report = Report(reason)
+    full = a_moment(holds=report, stuck=report, waiting_for={reason: 1})
+    series = [
+        {"series": on_machine(name), "values": f"{value:g}x60"}
+        for name, value in samples(written(folder, full)).items()
+        if "reason=" in name and (words or not name.startswith("retouchd_reason_info"))
+    ]
+    expected = {"exp_labels": {"reason": reason}, "exp_annotations": {}}
+    case = {"eval_time": "30m", "alertname": alert, "exp_alerts": [expected]}
+    test = {
+        "rule_files": [str(RULES)],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": series, "alert_rule_test": [case]}],
+    }
+    (folder / "test.yml").write_text(json.dumps(test))
+    done = promtool("test", "rules", folder / "test.yml")
+    assert done.returncode != 0
+    return (done.stdout + done.stderr).partition("got:")[2]
+
+
 def with_expression(alert: str, expression: str) -> str:
     """The rules, where one asks something else, at once."""
     head, found, rest = RULES.read_text().partition(f"- alert: {alert}\n")

@@ -4,6 +4,7 @@ import pytest
 
 from daemon.intake.quiet import IncompleteBook, QuietBook
 from daemon.intake.scan import Entry, Folder, Identity
+from daemon.reasons import Report
 
 PATH = "a.jpg"
 
@@ -104,25 +105,26 @@ def test_without_a_period_a_file_is_quiet_at_once() -> None:
     assert book.quiet_at(entry()) == 10.0
 
 
+CUT_OFF = Report("incomplete", {"role": "picture", "detail": "its end is missing"})
 WHOLE = (Identity(1, 1, 100, 0), Identity(1, 2, 50, 0))
 CHANGED = (Identity(1, 1, 200, 0), Identity(1, 2, 50, 0))
 
 
 def test_a_cut_off_pair_waits_with_its_reason_while_it_is_unchanged() -> None:
     book = IncompleteBook(3600.0)
-    book.remember(PATH, WHOLE, 10.0, "its end is missing")
-    assert book.waits(PATH, WHOLE, 11.0) == "its end is missing"
+    book.remember(PATH, WHOLE, 10.0, CUT_OFF)
+    assert book.waits(PATH, WHOLE, 11.0) == CUT_OFF
 
 
 def test_a_cut_off_pair_is_tried_again_when_either_file_has_changed() -> None:
     book = IncompleteBook(3600.0)
-    book.remember(PATH, WHOLE, 10.0, "its end is missing")
+    book.remember(PATH, WHOLE, 10.0, CUT_OFF)
     assert book.waits(PATH, CHANGED, 11.0) is None
 
 
 def test_a_cut_off_pair_is_given_up_when_it_stayed_so_for_long() -> None:
     book = IncompleteBook(3600.0)
-    book.remember(PATH, WHOLE, 10.0, "its end is missing")
+    book.remember(PATH, WHOLE, 10.0, CUT_OFF)
     assert not book.is_given_up(PATH, 3609.9)
     assert book.is_given_up(PATH, 3610.0)
     assert book.waits(PATH, WHOLE, 3610.0) is None
@@ -132,30 +134,30 @@ def test_a_cut_off_pair_that_only_has_another_inode_is_the_same() -> None:
     """As on sshfs, where each try, which moves it away and back, gives it one."""
     book = IncompleteBook(3600.0)
     before, after = (tuple(entry(inode=inode).identity for _ in "ab") for inode in (1, 2))
-    book.remember(PATH, before, 10.0, "its end is missing")
-    assert book.waits(PATH, after, 11.0) == "its end is missing"
-    book.remember(PATH, after, 3000.0, "its end is missing")
+    book.remember(PATH, before, 10.0, CUT_OFF)
+    assert book.waits(PATH, after, 11.0) == CUT_OFF
+    book.remember(PATH, after, 3000.0, CUT_OFF)
     assert book.is_given_up(PATH, 3610.0)
 
 
 def test_trying_a_cut_off_pair_again_does_not_prolong_its_time() -> None:
     book = IncompleteBook(3600.0)
-    book.remember(PATH, WHOLE, 10.0, "its end is missing")
-    book.remember(PATH, WHOLE, 3000.0, "its end is missing")
+    book.remember(PATH, WHOLE, 10.0, CUT_OFF)
+    book.remember(PATH, WHOLE, 3000.0, CUT_OFF)
     assert book.is_given_up(PATH, 3610.0)
 
 
 def test_a_cut_off_pair_that_grew_gets_its_whole_time_again() -> None:
     book = IncompleteBook(3600.0)
-    book.remember(PATH, WHOLE, 10.0, "its end is missing")
-    book.remember(PATH, CHANGED, 3000.0, "its end is missing")
+    book.remember(PATH, WHOLE, 10.0, CUT_OFF)
+    book.remember(PATH, CHANGED, 3000.0, CUT_OFF)
     assert not book.is_given_up(PATH, 6599.0)
     assert book.is_given_up(PATH, 6600.0)
 
 
 def test_with_no_time_given_a_cut_off_pair_is_given_up_at_once() -> None:
     book = IncompleteBook(0.0)
-    book.remember(PATH, WHOLE, 10.0, "its end is missing")
+    book.remember(PATH, WHOLE, 10.0, CUT_OFF)
     assert book.is_given_up(PATH, 10.0)
 
 
@@ -168,8 +170,8 @@ def test_a_pair_never_found_cut_off_does_not_wait() -> None:
 def test_the_next_giving_up_is_the_earliest_that_is_still_to_come() -> None:
     book = IncompleteBook(100.0)
     assert book.due(0.0) is None
-    book.remember("b.jpg", WHOLE, 20.0, "?")
-    book.remember("a.jpg", WHOLE, 10.0, "?")
+    book.remember("b.jpg", WHOLE, 20.0, CUT_OFF)
+    book.remember("a.jpg", WHOLE, 10.0, CUT_OFF)
     assert book.due(50.0) == 110.0
     assert book.due(110.0) == 120.0
     assert book.due(120.0) is None
@@ -177,8 +179,8 @@ def test_the_next_giving_up_is_the_earliest_that_is_still_to_come() -> None:
 
 def test_what_left_the_inbox_is_forgotten() -> None:
     book = IncompleteBook(100.0)
-    book.remember("a.jpg", WHOLE, 10.0, "?")
-    book.remember("b.jpg", WHOLE, 10.0, "?")
+    book.remember("a.jpg", WHOLE, 10.0, CUT_OFF)
+    book.remember("b.jpg", WHOLE, 10.0, CUT_OFF)
     book.forget_all_but(["b.jpg"])
     assert book.waits("a.jpg", WHOLE, 11.0) is None
-    assert book.waits("b.jpg", WHOLE, 11.0) == "?"
+    assert book.waits("b.jpg", WHOLE, 11.0) == CUT_OFF

@@ -5,18 +5,20 @@ The daemon and its worker are the real ones, and so is what is wrong. Where a re
 """
 
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from driver import Daemon, Site, hole, photo, save, trimap
-from mounts import Mounts
-from recipes import CALLS, DIES, ELSEWHERE, FAILS, STAND_INS, WAITING, WAITS, drop, write_settings
+from mounts import Mounts, subvolume
+from recipes import CALLS, DIES, ELSEWHERE, FAILS, WAITING, WAITS, drop, write_settings
 from rooms import Rooms
 from structlog.testing import capture_logs
-from wording import Row, check, wait_for_state
+from wording import Row, check, told_everywhere, wait_until_told
 
 from daemon.people.questions import scene as scenes
 from daemon.reasons import REASONS, Kind
@@ -27,18 +29,20 @@ from daemon.supervisor.inbox import Inbox
 Start = Callable[..., Daemon]
 
 NOBODY = 65534
-# Waiting to be quiet is no news; the others take a claim before they are known of.
-NOT_LOGGED = {"not_quiet", "incomplete", "cannot_be_held", "folder_mask_unusable"}
+# What only a try tells, and the log has it with that.
+TRIED = {"incomplete", "folder_mask_unusable"}
+# Waiting to be quiet is no news. What can't be held has a test of its own: a claim tells.
+NOT_LOGGED = {"not_quiet", "cannot_be_held"}
 
 
 def test_each_reason_of_the_list_has_its_recipe() -> None:
-    groups = (WAITS, FAILS, DIES, CALLS, STAND_INS, ELSEWHERE)
+    groups = (WAITS, FAILS, DIES, CALLS, ELSEWHERE)
     assert sorted(key for group in groups for key in group) == sorted(REASONS)
     tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_same_words*.py"))
     assert [name for name in ELSEWHERE.values() if f"def {name}(" not in tests] == []
     assert {REASONS[key].kind for key in WAITS} == {Kind.WAIT}
     assert {REASONS[key].kind for key in DIES} == {Kind.RETRY}
-    assert {REASONS[key].kind for key in (*CALLS, *STAND_INS)} == {Kind.WORLD}
+    assert {REASONS[key].kind for key in CALLS} == {Kind.WORLD}
 
 
 @pytest.fixture(autouse=True)
@@ -65,11 +69,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> It
     )
     mounts = Mounts() if os.geteuid() == 0 else None
     if mounts is not None:
-        mounts.tmpfs(site.inbox / "scanner")
-        # Anyone may write to it, so nothing is trusted to it.
-        (site.inbox / "scanner" / HIDDEN_ROOMS).mkdir()
-        (site.inbox / "scanner" / HIDDEN_ROOMS).chmod(0o777)
-        drop(site, "scanner/held.png")
+        hold_nothing(mounts, site)
         (site.inbox / "scanner" / "held.done").touch()
     save(photo(), site.inbox / "lone.png")
     save(hole(), site.inbox / "alone_mask.png")
@@ -88,7 +88,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> It
     (site.inbox / "half.png").write_bytes(half[: len(half) // 2])
     for name in ("two", "growing", "half", "empty", "cut"):
         (site.inbox / f"{name}.done").touch()
-    daemon = site.start()
+    daemon = told_everywhere(site).start()
     grown = threading.Event()
 
     def grow() -> None:
@@ -110,11 +110,11 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> It
 
 
 @pytest.mark.parametrize("reason", WAITS)
-def test_what_waits_is_told_alike_by_state_and_why(reason: str, waiting: Daemon) -> None:
+def test_what_waits_is_told_alike(reason: str, waiting: Daemon) -> None:
     if reason == "cannot_be_held" and os.geteuid() != 0:
         pytest.skip("only root can mount")
     row = Row(reason, WAITS[reason], WAITING)
-    wait_for_state(waiting, row)
+    wait_until_told(waiting, row)
     check(waiting.site, waiting, row)
 
 
@@ -127,7 +127,37 @@ def test_what_waits_is_told_alike_when_the_daemon_has_ended(reason: str, waiting
     check(waiting.site, waiting, Row(reason, WAITS[reason], WAITING))
 
 
-@pytest.mark.parametrize("reason", sorted(WAITS.keys() - NOT_LOGGED))
+@pytest.mark.parametrize("reason", sorted(TRIED))
+def test_what_a_try_has_told_is_logged_in_the_same_words(reason: str, waiting: Daemon) -> None:
+    row = Row(reason, WAITS[reason], ("log", *WAITING))
+    wait_until_told(waiting, row)
+    check(waiting.site, waiting, row)
+
+
+def test_a_pair_that_can_not_be_held_is_logged_in_the_same_words_after_a_minute(
+    mounts: Mounts, tmp_path: Path
+) -> None:
+    rooms = Rooms(open_spool(Settings(spool=tmp_path / "spool")))
+    site = Site(tmp_path / "spool")
+    hold_nothing(mounts, site)
+    events = logged_after_a_minute(rooms)
+    assert len(events) == 1
+    (waiting,) = rooms.inbox.waiting()
+    row = Row("cannot_be_held", WAITS["cannot_be_held"], ("log",))
+    trouble = waiting.report.trouble()
+    assert check(site, events, row) == (trouble.sentence, trouble.advice)
+
+
+def hold_nothing(mounts: Mounts, site: Site) -> None:
+    """Mount something in the inbox on which nothing can be held, and put a pair there."""
+    mounts.tmpfs(site.inbox / "scanner")
+    # Anyone may write to it, so nothing is trusted to it.
+    (site.inbox / "scanner" / HIDDEN_ROOMS).mkdir()
+    (site.inbox / "scanner" / HIDDEN_ROOMS).chmod(0o777)
+    drop(site, WAITS["cannot_be_held"])
+
+
+@pytest.mark.parametrize("reason", sorted(WAITS.keys() - NOT_LOGGED - TRIED))
 def test_what_waits_is_logged_in_the_same_words_after_a_minute(
     reason: str, waiting: Daemon, tmp_path: Path
 ) -> None:
@@ -148,7 +178,7 @@ def test_what_waits_is_logged_in_the_same_words_after_a_minute(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
-def test_a_file_that_may_not_be_read(reachable: Site) -> None:
+def test_what_may_not_be_read_or_taken(reachable: Site) -> None:
     """Root is told what the daemon's user may not do; here it is his inbox that looks, and no
     daemon runs, as an environment may lie where nobody can read it."""
     site = reachable
@@ -157,15 +187,42 @@ def test_a_file_that_may_not_be_read(reachable: Site) -> None:
     rooms = Rooms(open_spool(Settings(spool=site.root)))
     for path in (site.root, *site.root.iterdir()):
         os.chown(path, NOBODY, NOBODY)
+    drop(site, "theirs/dog.png")
     os.seteuid(NOBODY)
     try:
-        with capture_logs() as lines:
-            rooms.inbox.look()
-            assert rooms.inbox.take() is None
-            for _ in range(2):
-                rooms.clock.now += 61
-                rooms.inbox.look()
+        events = logged_after_a_minute(rooms)
     finally:
         os.seteuid(0)
-    events = [dict(line) for line in lines if line["event"] == "file_waits"]
     check(site, events, Row("unreadable", "cat.png", ("log", "why")))
+    check(site, events, Row("permission", "theirs/dog.png", ("log", "why")))
+
+
+@pytest.mark.skipif(not shutil.which("mkfs.btrfs"), reason="btrfs-progs is not installed")
+def test_a_subvolume_in_the_inbox(
+    mounts: Mounts, start: Start, tmp_path: Path, inpaint_model: Path
+) -> None:
+    disk = mounts.btrfs(tmp_path / "disk", tmp_path / "image")
+    site = Site(disk / "spool", {"RETOUCHD_INPAINT_MODEL": str(inpaint_model)})
+    subvolume(site.inbox / "scanner", "none")
+    drop(site, "scanner/cat.png")
+    daemon = start(told_everywhere(site))
+    row = Row("other_filesystem", "scanner/cat.png", WAITING)
+    wait_until_told(daemon, row)
+    check(site, daemon, row)
+    daemon.stop()
+    events = logged_after_a_minute(Rooms(open_spool(Settings(spool=site.root))))
+    check(site, events, row._replace(columns=("log", *WAITING)))
+
+
+def logged_after_a_minute(rooms: Rooms) -> list[dict[str, Any]]:
+    """What the log has of files that wait, when their turn came and a minute has gone by.
+
+    The minute is the clock's that stands in for the real one.
+    """
+    rooms.inbox.look()
+    with capture_logs() as lines:
+        assert rooms.queue.next_record() is None
+        for _ in range(3):
+            rooms.clock.now += 61
+            rooms.inbox.look()
+    return [dict(line) for line in lines if line["event"] == "file_waits"]

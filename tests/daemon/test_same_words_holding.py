@@ -5,24 +5,16 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny
 from driver import Daemon, Site, hole, photo, save
 from mounts import Mounts
-from recipes import CALLS, HOLDING, STAND_INS, WAITING, drop
-from standin import StandInCrew, problem
-from structlog.testing import capture_logs
+from recipes import CALLS, HOLDING, WAITING, drop
 from test_world import failing
-from wording import Row, Told, check, wait_for_state
+from wording import Row, check, told_everywhere, wait_until_told
 
-from daemon.people.audience import Audience
 from daemon.people.questions import scene as scenes
-from daemon.settings import Settings
-from daemon.spool.layout import locked, open_spool
-from daemon.supervisor import loop
-from daemon.supervisor.loop import Supervisor
 
 Start = Callable[..., Daemon]
 
@@ -39,7 +31,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def holding(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> Iterator[Daemon]:
     root = tmp_path_factory.mktemp("holding")
     site = Site(root / "spool", {"RETOUCHD_INPAINT_MODEL": str(inpaint_model)})
-    daemon = site.start("--scan-interval-s", "0.3")
+    daemon = told_everywhere(site).start("--scan-interval-s", "0.3")
     daemon.wait_for("worker_started")
     yield daemon
     daemon.stop()
@@ -49,18 +41,16 @@ def held(daemon: Daemon, reason: str, asked: str) -> None:
     """It holds; all tell of it; and it goes on when the fault is over."""
     daemon.wait_for("queue_held", reason=reason)
     row = Row(reason, asked, HOLDING)
-    wait_for_state(daemon, row)
+    wait_until_told(daemon, row)
     check(daemon.site, daemon, row)
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 @pytest.mark.parametrize("reason", CALLS)
-def test_what_holds_the_queue_is_told_alike_by_log_state_and_why(
-    reason: str, holding: Daemon
-) -> None:
-    call, code = CALLS[reason]
+def test_what_holds_the_queue_is_told_alike(reason: str, holding: Daemon) -> None:
+    call, code, folder = CALLS[reason]
     before = len(holding.seen("queue_resumed"))
-    with failing(holding.pid, call, code):
+    with failing(holding.pid, call, code, holding.site.root / folder):
         drop(holding.site, f"{reason}.png")
         held(holding, reason, f"{reason}.png")
     holding.wait_for("queue_resumed", times=before + 1)
@@ -78,12 +68,12 @@ def test_an_inbox_that_is_away(holding: Daemon) -> None:
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 def test_a_pair_that_may_not_be_taken(site: Site, start: Start) -> None:
-    daemon = start(site)
+    daemon = start(told_everywhere(site))
     daemon.wait_for("worker_started")
-    with failing(daemon.pid, "fsync", "EACCES"):
+    with failing(daemon.pid, "mkdirat", "EACCES"):
         drop(site, "cat.png")
         row = Row("permission", "cat.png", WAITING)
-        wait_for_state(daemon, row)
+        wait_until_told(daemon, row)
         check(site, daemon, row)
     # What was found is left behind, and told when the daemon is gone.
     daemon.stop()
@@ -94,10 +84,10 @@ def test_a_pair_that_may_not_be_taken(site: Site, start: Start) -> None:
 def test_a_worker_that_does_not_start(site: Site, start: Start) -> None:
     drop(site, "cat.png")
     site.environment["RETOUCHD_DEVICE"] = "cuda:7"
-    daemon = start(site)
+    daemon = start(told_everywhere(site))
     daemon.wait_for("worker_ended")
-    row = Row("worker_will_not_start", "cat.png", WAITING)
-    wait_for_state(daemon, row)
+    row = Row("worker_will_not_start", "cat.png", HOLDING)
+    wait_until_told(daemon, row)
     check(site, daemon, row)
 
 
@@ -105,7 +95,7 @@ def test_a_worker_that_does_not_start(site: Site, start: Start) -> None:
 def test_a_mount_that_is_away(mounts: Mounts, site: Site, start: Start, tmp_path: Path) -> None:
     disk = mounts.tmpfs(tmp_path / "disk")
     mounts.bind(disk, site.inbox / "scanner")
-    daemon = start(site, "--scan-interval-s", "0.2")
+    daemon = start(told_everywhere(site), "--scan-interval-s", "0.2")
     daemon.wait_for("worker_started")
     slow = photo()
     slow[0, 0] = tiny.SLOW_PIXEL
@@ -116,7 +106,7 @@ def test_a_mount_that_is_away(mounts: Mounts, site: Site, start: Start, tmp_path
     os.kill(pid, signal.SIGCONT)
     daemon.wait_for("job_stuck", reason="mount_away")
     row = Row("mount_away", "scanner/slow.png", HOLDING)
-    wait_for_state(daemon, row)
+    wait_until_told(daemon, row)
     check(site, daemon, row)
 
 
@@ -125,7 +115,7 @@ def test_a_folder_that_can_not_be_written_to(
     mounts: Mounts, site: Site, start: Start, tmp_path: Path
 ) -> None:
     folder = site.inbox / "scanner"
-    daemon = start(site, "--scan-interval-s", "0.2")
+    daemon = start(told_everywhere(site), "--scan-interval-s", "0.2")
     pid = daemon.wait_for("worker_started")["pid"]
     os.kill(pid, signal.SIGSTOP)
     half = save(photo(), tmp_path / "half.png").read_bytes()[:-1000]
@@ -137,33 +127,5 @@ def test_a_folder_that_can_not_be_written_to(
     os.kill(pid, signal.SIGCONT)
     daemon.wait_for("job_stuck", reason="folder_closed")
     row = Row("folder_closed", "scanner/half.png", HOLDING)
-    wait_for_state(daemon, row)
+    wait_until_told(daemon, row)
     check(site, daemon, row)
-
-
-@pytest.mark.parametrize("reason", STAND_INS)
-def test_what_a_stand_in_says_is_told_alike(
-    reason: str, tmp_path: Path, inpaint_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    site = Site(tmp_path / "spool", {"RETOUCHD_INPAINT_MODEL": str(inpaint_model)})
-    drop(site, "cat.png")
-    settings = Settings(spool=site.root, inpaint_model=inpaint_model, quiet_period_s=0)
-    spool = open_spool(settings)
-    said = {**STAND_INS[reason], "detail": "it said so"}
-    crew = StandInCrew(lambda job, _: problem(job, reason, **said))
-    monkeypatch.setattr(loop, "Crew", lambda *_: crew)
-    audience = Audience(settings)
-    seen: list[Told] = []
-
-    def look(snapshot: Any) -> None:
-        audience(snapshot)
-        if snapshot.holds is not None and not seen:
-            seen.append(
-                check(site, [dict(line) for line in lines], Row(reason, "cat.png", HOLDING))
-            )
-            supervisor.stop()
-
-    with capture_logs() as lines, locked(spool) as lock:
-        supervisor = Supervisor(settings, spool, lock, on_change=look)
-        supervisor.run()
-    assert seen

@@ -68,6 +68,22 @@ def test_what_looks_cut_off_waits_in_the_inbox_until_it_has_lasted_too_long(room
     assert "(reason: corrupt, " in (rooms.spool.failed / "cat.jpg.reason.txt").read_text()
 
 
+def test_what_looks_cut_off_is_told_in_the_same_words_when_it_goes_back_and_while_it_waits(
+    rooms: Rooms,
+) -> None:
+    with capture_logs() as logs:
+        rooms.troubles.handle(
+            rooms.claimed(), Report("incomplete", {"role": "mask", "detail": "its end is missing"})
+        )
+    (told,) = [line for line in logs if line["event"] == "pair_given_back"]
+    rooms.inbox.look()
+    (waiting,) = rooms.inbox.waiting()
+    trouble = waiting.report.trouble()
+    assert (told["says"], told["advice"]) == (trouble.sentence, trouble.advice)
+    assert "the mask looks cut off (its end is missing)" in told["says"]
+    assert "after 3600 s" in told["advice"]
+
+
 @pytest.mark.parametrize(("reason", "home"), [("vanished", "failed"), ("unreadable", "inbox")])
 def test_a_pair_that_cannot_be_opened_is_given_up_or_given_back(
     rooms: Rooms, reason: str, home: str

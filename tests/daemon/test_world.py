@@ -336,12 +336,13 @@ def test_an_inbox_that_is_renamed_and_renamed_back_loses_nothing(site: Site, sta
 
 
 @contextmanager
-def failing(pid: int, call: str, code: str) -> Iterator[None]:
-    """In here every such call of the process fails."""
+def failing(pid: int, call: str, code: str, at: Path | None = None) -> Iterator[None]:
+    """In here every such call of the process fails, or each that is about this folder."""
     tracer = subprocess.Popen(
         [
             *("strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid)),
             *("-e", f"trace={call}", "-e", f"inject={call}:error={code}"),
+            *(("-P", str(at)) if at else ()),
         ]
     )
     try:

@@ -1,5 +1,6 @@
 """What monitoring is told, for tests: jobs that ended, moments, and a reader of the text format."""
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,6 +32,12 @@ def samples(text: str) -> dict[str, float]:
         assert sample[1] not in found, line
         found[sample[1]] = float(sample[2])
     return found
+
+
+def labels(name: str) -> dict[str, str]:
+    """The labels of a sample, by its name and labels as they stand there."""
+    found = (each.partition("=") for each in re.findall(_LABEL, name))
+    return {key: json.loads(quoted) for key, _, quoted in found}
 
 
 def a_moment(at: float = 1000.0, **more: Any) -> Snapshot:

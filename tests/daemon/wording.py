@@ -3,6 +3,9 @@
 A column takes a site, a reason and the file that is asked for, and returns what it tells of the
 reason: sentence and advice, of which one is None where the place has no room for it. A new place is
 a new column: its name in `COLUMNS`, and then in the rows of the table that it belongs to.
+
+The metrics count reasons, and no number says a sentence: their column has the words that stand in
+the same file for the reason that is counted, where the facts are left open.
 """
 
 import contextlib
@@ -16,6 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from driver import Daemon, Site
+from paragraphs import Paragraphs
+from told import labels, samples
 
 from daemon import cli
 from daemon.people.questions.answers import Answer
@@ -23,10 +28,14 @@ from daemon.people.questions.scene import scene_of
 from daemon.people.questions.why import why
 from daemon.people.standpoint import seen_as
 from daemon.people.state import read_state
-from daemon.reasons import Report
+from daemon.reasons import REASONS, Kind, Report
 from daemon.settings import Settings, load_settings
 from daemon.spool.book import Book
 from daemon.spool.looking import find_spool, worker_of
+
+# Outside the spool, as nothing but what people put there lies in it.
+_METRICS = "retouchd.prom"
+_WRITTEN_LATER = {"state", "page", "gallery", "metrics"}
 
 _NOTE = re.compile(r"(?P<name>.*?): (?P<says>.*)\n\nWhat to do: (?P<advice>.*)\n")
 
@@ -60,7 +69,7 @@ def log(_: Site, events: list[dict[str, Any]], row: Row) -> set[Told]:
 
 def _is_of(line: dict[str, Any], row: Row) -> bool:
     named = line.get("picture") or line.get("path")
-    return named is None or named == row.asked
+    return named is None or f"/{named}".endswith(f"/{row.asked}")  # a path may be told in full
 
 
 def note(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
@@ -139,7 +148,9 @@ def _told(report: Report, attempts: int = 0) -> Told:
 def why_says(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
     """`retouchd why`."""
     is_stray = row.reason == "stray"  # whose note names no reason
-    answer = answer_of(site, str((site.failed if is_stray else site.inbox) / row.asked))
+    # Of the inbox's path something else is told: what lies there now.
+    folder = site.failed if row.reason in ("stray", "superseded") else site.inbox
+    answer = answer_of(site, str(folder / row.asked))
     return {
         Told(step.says, step.does)
         for step in answer.steps
@@ -168,6 +179,67 @@ def _given(site: Site) -> dict[str, str]:
     }
 
 
+def gallery(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
+    """The cards of what was given up, on the newest page and on the numbered ones."""
+    *folders, name = row.asked.split("/")
+    heading = [f"in {'/'.join(folders)}", name] if folders else [name]
+    first, *others = (
+        {
+            said
+            for lines in Paragraphs(path.read_text("utf-8")).lists[""]
+            if lines[: len(heading)] == heading and (said := _said_on_page(lines))
+        }
+        for path in (site.outbox / "index.html", *(site.outbox / "gallery").glob("*.html"))
+    )
+    return first if first == set().union(*others) else set()
+
+
+def page(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
+    """The page that says what is going on: its lists, and first what holds all up."""
+    read = Paragraphs((site.outbox / "status.html").read_text("utf-8"))
+    kind = REASONS[row.reason].kind
+    heading = "Waiting for something" if kind in (Kind.WAIT, Kind.WORLD) else "Could not be done"
+    told = [lines for lines in read.lists[heading] if lines[0] == row.asked]
+    told += read.boxes if kind is Kind.WORLD else []
+    return {said for lines in told if (said := _said_on_page(lines))}
+
+
+def _said_on_page(lines: list[str]) -> Told | None:
+    """What an entry says and advises; None where nothing is wrong with it."""
+    at = next((at for at, line in enumerate(lines) if line.startswith("What to do: ")), None)
+    if not at:
+        return None
+    says, advice = lines[at - 1], lines[at]
+    return Told(says.removeprefix("Could not be done: "), advice.removeprefix("What to do: "))
+
+
+def metrics(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
+    """The metrics file: that the reason is counted, and the words that it has for it."""
+    counted, words = False, set()
+    for name, value in samples(_metrics_file(site).read_text("utf-8")).items():
+        told = labels(name)
+        if told.get("reason") != row.reason:
+            continue
+        if name.startswith("retouchd_reason_info"):
+            words.add(Told(told["says"], told["advice"]))
+        else:
+            counted |= value > 0
+    return words if counted else set()
+
+
+def _metrics_file(site: Site) -> Path:
+    return site.root.parent / _METRICS
+
+
+def told_everywhere(site: Site) -> Site:
+    """Have a site's daemon tell in all places; some are not there unless they are asked for."""
+    site.environment |= {
+        "RETOUCHD_PAGES": "true",
+        "RETOUCHD_METRICS_FILE": str(_metrics_file(site)),
+    }
+    return site
+
+
 COLUMNS: Mapping[str, Column] = {
     "log": log,
     "note": note,
@@ -176,6 +248,9 @@ COLUMNS: Mapping[str, Column] = {
     "book": book,
     "history": history,
     "why": why_says,
+    "gallery": gallery,
+    "page": page,
+    "metrics": metrics,
 }
 
 
@@ -184,20 +259,30 @@ def check(site: Site, daemon: Daemon | list[dict[str, Any]], row: Row) -> Told:
     events = daemon.events if isinstance(daemon, Daemon) else daemon
     told = {name: COLUMNS[name](site, events, row) for name in row.columns}
     assert all(told.values()), f"{row.reason} is not told everywhere: {told}"
+    with_gaps = told.pop("metrics", set())
     says = {each.says for found in told.values() for each in found}
     advice = {each.advice for found in told.values() for each in found if each.advice}
     assert len(says) == 1, told
     assert len(advice) == 1, told
-    return next(iter(told[row.columns[-1]]))
+    for each in with_gaps:
+        assert _fits(each.says, *says), (each, says)
+        assert _fits(each.advice or "", *advice), (each, advice)
+    return Told(*says, *advice)
 
 
-def wait_for_state(daemon: Daemon, row: Row) -> None:
-    """Let the daemon tell of it: the state file is written a moment after the look."""
+def _fits(words: str, text: str) -> bool:
+    """Whether a text is these words, with what stands in braces filled in."""
+    return re.fullmatch(re.sub(r"\\\{.+?\\\}", ".+", re.escape(words)), text) is not None
+
+
+def wait_until_told(daemon: Daemon, row: Row) -> None:
+    """Let the daemon tell of it: files are written a moment after the look, pages after seconds."""
     deadline = time.monotonic() + 20
+    written = tuple(name for name in row.columns if name in _WRITTEN_LATER)
     while True:
         try:
-            check(daemon.site, daemon, row._replace(columns=("state",)))
-        except AssertionError:
+            check(daemon.site, daemon, row._replace(columns=written))
+        except (AssertionError, FileNotFoundError):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)

@@ -44,9 +44,14 @@ SHOWS_ELSEWHERE: Final = MappingProxyType(
     {
         "mount_away": "`job_stuck` in the journal; the pair waits on that mount, and no other",
         "not_quiet": "`pair_given_back` in the journal, where a file changed while it was worked; "
-        "else only the list at the end of `retouchd once`",
-        "superseded": "`pair_given_back` in the journal; the older file in `failed/`, with a "
-        "`.reason.txt`",
+        "else only `retouchd status`, `retouchd why`, the status page and the metrics",
+        **dict.fromkeys(
+            ("incomplete", "folder_mask_unusable"),
+            "`pair_given_back` in the journal, and `file_waits` a minute after; the file is back "
+            "in `inbox/`",
+        ),
+        "superseded": "`job_failed` in the journal, beside `pair_given_back`; the older file in "
+        "`failed/`, with a `.reason.txt`",
         "stray": "`stray_set_aside` in the journal; the file in `failed/stray/`, with a "
         "`.reason.txt`",
     }

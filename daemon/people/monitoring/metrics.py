@@ -52,6 +52,7 @@ def families(snapshot: Snapshot, counts: Counts) -> Iterator[Family]:
     yield from _about_inbox(snapshot)
     yield from _about_obstacles(snapshot)
     yield from _about_daemon(snapshot)
+    yield _reasons()
 
 
 def _about_jobs(counts: Counts) -> Iterator[Family]:
@@ -126,6 +127,19 @@ def _about_daemon(snapshot: Snapshot) -> Iterator[Family]:
         for (device, task), model in sorted(serving.items())
     ]
     yield Family("retouchd_model_info", "gauge", "Which model serves a task on a device.", models)
+
+
+def _reasons() -> Family:
+    """The words for the label `reason`, for whoever shows it: alerts say the same as the journal.
+
+    With their gaps, for what would fill these are names of files and numbers without end.
+    """
+    words = [
+        Sample(1, {"reason": key, "says": reason.says, "advice": reason.advice})
+        for key, reason in REASONS.items()
+    ]
+    says = "The words for each reason; those in braces are filled in elsewhere."
+    return Family("retouchd_reason_info", "gauge", says, words)
 
 
 def _gauge(name: str, says: str, value: float | None) -> Family:
