@@ -18,13 +18,18 @@ from mounts import Mounts, subvolume
 from recipes import CALLS, DIES, ELSEWHERE, FAILS, WAITING, WAITS, drop, write_settings
 from rooms import Rooms
 from structlog.testing import capture_logs
+from test_observer import Seat
 from wording import Row, check, told_everywhere, wait_until_told
 
+from daemon.people.audience import Audience
+from daemon.people.pages import Gallery
 from daemon.people.questions import scene as scenes
 from daemon.reasons import REASONS, Kind
 from daemon.settings import Settings, load_settings
-from daemon.spool.layout import HIDDEN_ROOMS, open_spool
+from daemon.spool.layout import HIDDEN_ROOMS, Spool, open_spool
+from daemon.spool.positions import Positions
 from daemon.supervisor.inbox import Inbox
+from daemon.supervisor.snapshot import Snapshot
 
 Start = Callable[..., Daemon]
 
@@ -181,20 +186,30 @@ def test_what_waits_is_logged_in_the_same_words_after_a_minute(
 def test_what_may_not_be_read_or_taken(reachable: Site) -> None:
     """Root is told what the daemon's user may not do; here it is his inbox that looks, and no
     daemon runs, as an environment may lie where nobody can read it."""
-    site = reachable
+    site = told_everywhere(reachable)
     drop(site, "cat.png")
     (site.inbox / "cat.png").chmod(0o600)
-    rooms = Rooms(open_spool(Settings(spool=site.root)))
+    seat = Seat(open_spool(Settings(spool=site.root)))
     for path in (site.root, *site.root.iterdir()):
         os.chown(path, NOBODY, NOBODY)
     drop(site, "theirs/dog.png")
     os.seteuid(NOBODY)
     try:
-        events = logged_after_a_minute(rooms)
+        events = logged_after_a_minute(seat.rooms)
+        snapshot = seat.observer.snapshot()
     finally:
         os.seteuid(0)
-    check(site, events, Row("unreadable", "cat.png", ("log", "why")))
-    check(site, events, Row("permission", "theirs/dog.png", ("log", "why")))
+        seat.crew.dismiss(0)
+    tell(site, seat.rooms.spool, snapshot)
+    for reason, asked in (("unreadable", "cat.png"), ("permission", "theirs/dog.png")):
+        check(site, events, Row(reason, asked, ("log", *WAITING)))
+
+
+def tell(site: Site, spool: Spool, snapshot: Snapshot) -> None:
+    """Do what a daemon does with each snapshot: to the state file, the metrics and the pages."""
+    metrics = Path(site.environment["RETOUCHD_METRICS_FILE"])
+    Audience(Settings(spool=site.root, metrics_file=metrics))(snapshot)
+    Gallery(spool, Positions(spool.books)).update(snapshot)
 
 
 @pytest.mark.skipif(not shutil.which("mkfs.btrfs"), reason="btrfs-progs is not installed")
