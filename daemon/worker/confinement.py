@@ -38,6 +38,7 @@ def confine(orders: Orders) -> Confinement:
     if orders.confine == "no":
         return Confinement((), "switched off by confine = no")
     models = [Path(path) for path in orders.models.values()]
+    models += [Path(each.path) for each in orders.folder_models]
     keep_out = [Path(os.fsdecode(folder)) for folder in orders.keep_out]
     found: list[tuple[str, Callable[[], str]]] = []
     holds: list[str] = []
