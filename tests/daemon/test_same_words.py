@@ -29,6 +29,7 @@ Start = Callable[..., Daemon]
 NOBODY = 65534
 # Waiting to be quiet is no news; the others take a claim before they are known of.
 NOT_LOGGED = {"not_quiet", "incomplete", "cannot_be_held", "folder_mask_unusable"}
+NOT_LOGGED |= {"folder_model_unusable"}
 
 
 def test_each_reason_of_the_list_has_its_recipe() -> None:
@@ -73,7 +74,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> It
         (site.inbox / "scanner" / "held.done").touch()
     save(photo(), site.inbox / "lone.png")
     save(hole(), site.inbox / "alone_mask.png")
-    for name in ("unmarked.png", "two.png", "growing.png", "half.png"):
+    for name in ("unmarked.png", "two.png", "growing.png", "half.png", "own/cat.png"):
         drop(site, name)
     save(photo(), site.inbox / "two.tif")
     (site.inbox / "nobody.png.done").touch()
@@ -86,7 +87,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> It
     save(trimap(), site.inbox / "cut_trimap.png")
     half = (site.inbox / "half.png").read_bytes()
     (site.inbox / "half.png").write_bytes(half[: len(half) // 2])
-    for name in ("two", "growing", "half", "empty", "cut"):
+    for name in ("two", "growing", "half", "empty", "cut", "own/cat"):
         (site.inbox / f"{name}.done").touch()
     daemon = site.start()
     grown = threading.Event()
