@@ -1,11 +1,16 @@
 """Several models of one task in a real worker: each job by its own, and one that is no good."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import landlockpy
 import numpy as np
 import pytest
 import tiny
+from driver import PATIENCE_S, REPOSITORY
 from standin import HELLO, MODEL
 from test_worker import HOLE, PHOTO, WorkerProcess, begin, orders, png
 
@@ -95,3 +100,23 @@ def test_a_hello_names_what_works_a_job(task: str, inpaint_model: Path) -> None:
     assert hello.model_of("inpaint", MODEL.path) is hello.models["inpaint"]
     is_own = hello.model_of("inpaint", "/models/own.pt") is own
     assert is_own == (task == "inpaint")
+
+
+@pytest.mark.skipif(not landlockpy.supported(), reason="this kernel has no Landlock")
+def test_a_folder_that_is_named_as_a_model_is_not_open_to_the_worker(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("not for a worker")
+    given = with_own(None, FolderModel(task="inpaint", path=str(tmp_path)))
+    program = (
+        "import os, sys; from daemon.worker.confinement import confine\n"
+        "from daemon.worker.protocol import Orders\n"
+        "confine(Orders.model_validate_json(sys.argv[1])); open(sys.argv[2])"
+    )
+    tried = subprocess.run(
+        [sys.executable, "-c", program, given.model_dump_json(), str(tmp_path / "secret")],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert "PermissionError" in tried.stderr
