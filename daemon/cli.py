@@ -81,7 +81,7 @@ def _open_closed_streams() -> None:
 
 def _work(settings: Settings, *, once: bool) -> int:
     models = settings.models()
-    if not models:
+    if not models and not settings.own_models():
         raise SettingsError(
             "no model is set, so there is nothing to do. Export one with retouchd-export and set "
             "inpaint_model or matting_model (RETOUCHD_INPAINT_MODEL, RETOUCHD_MATTING_MODEL)."
@@ -120,7 +120,7 @@ def _should_have_been_done(reason: str) -> bool:
     """Whether a file that waits for this reason belongs to a complete pair."""
     return reason in {
         *("no_model", "incomplete", "unreadable", "empty", "cannot_be_held"),
-        *("folder_mask_unreadable", "folder_mask_unusable"),
+        *("folder_mask_unreadable", "folder_mask_unusable", "folder_model_unusable"),
         *("permission", "other_filesystem", "io_error"),
     }
 

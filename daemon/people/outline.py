@@ -1,13 +1,14 @@
 """How it stands in words: a headline, facts, and lists; the same for terminals and for pipes."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from daemon.people.standing import Life, Standing
 from daemon.reasons import Report, one_line
 from daemon.spool.book import Ended
-from daemon.supervisor.snapshot import Snapshot
+from daemon.supervisor.snapshot import Served, Snapshot
 
 # Of each list so many lines are shown.
 MOST_SHOWN: Final = 10
@@ -101,9 +102,7 @@ def _facts(standing: Standing, snapshot: Snapshot) -> list[tuple[str, str]]:
         facts.append(("paused", f"since {clock(standing.paused_since)}, until retouchd resume"))
     if snapshot.stuck:
         facts.append(("stuck", f"one job: {words(snapshot.stuck)}"))
-    for served in snapshot.devices:
-        models = "; ".join(f"{task}: {model}" for task, model in served.models.items())
-        facts.append(("device", f"{served.device} ({models})"))
+    facts += [("device", f"{s.device} ({'; '.join(_models(s))})") for s in snapshot.devices]
     facts.append(("done", f"{tally.done} in this run{_speed(standing)}"))
     facts.append(
         ("failed", f"{tally.failed} in this run, {standing.last_hour.failed} in the last hour")
@@ -118,6 +117,13 @@ def _facts(standing: Standing, snapshot: Snapshot) -> list[tuple[str, str]]:
     missing = sum(n for key, n in snapshot.waiting_for.items() if key != "not_quiet")
     facts.append(("waiting", f"{missing} for something else than their turn"))
     return facts
+
+
+def _models(served: Served) -> Iterator[str]:
+    for task, model in served.models.items():
+        yield f"{task}: {model}"
+    for each in served.folders:
+        yield f"{each.task} in {each.folder}: {each.model or 'can not be used, its pictures wait'}"
 
 
 def _book_facts(standing: Standing) -> list[tuple[str, str]]:

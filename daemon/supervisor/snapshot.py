@@ -28,11 +28,24 @@ class Running:
 
 
 @dataclass(frozen=True)
+class OfFolder:
+    """A folder's own model for a task, in one line; None where it can't be used."""
+
+    folder: str
+    task: Task
+    model: str | None
+
+
+@dataclass(frozen=True)
 class Served:
-    """A device with a worker that is ready, and for each task its model, in one line."""
+    """A device with a worker that is ready, and for each task its model, in one line.
+
+    `folders` are those that have one of their own.
+    """
 
     device: str
     models: Mapping[Task, str]
+    folders: tuple[OfFolder, ...] = ()
 
 
 @dataclass(frozen=True)

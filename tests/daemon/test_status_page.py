@@ -13,7 +13,7 @@ from daemon.people.pages.status import MOST_LISTED, status_body, status_page
 from daemon.reasons import REASONS, Kind, Report
 from daemon.spool.book import Ended
 from daemon.spool.layout import Spool
-from daemon.supervisor.snapshot import MOST_TOLD, Running, Served, Snapshot
+from daemon.supervisor.snapshot import MOST_TOLD, OfFolder, Running, Served, Snapshot
 from daemon.supervisor.tally import Tally
 
 FACTS: dict[str, str | int | float] = {
@@ -21,6 +21,9 @@ FACTS: dict[str, str | int | float] = {
     "name": "cat.jpg", "seconds": 5, "task": "matting", "setting": "matting_model",
     "suffix": ".heic", "path": "/srv/<spool>", "detail": "its end is missing",
 }  # fmt: skip
+
+
+OWN = (OfFolder("hair/long", "matting", "small, hair.pt"), OfFolder("scans", "inpaint", None))
 
 
 def read(given: Snapshot, *failures: Ended) -> str:
@@ -98,14 +101,17 @@ def test_what_runs_waits_and_has_just_arrived_is_listed() -> None:
             running=(Running("j", "a/run.jpg", "matting", AT - 60, 2),),
             ready=("b/next.jpg", "b/later.jpg"),
             settling=("c/new.jpg",),
-            devices=(Served("cuda:0", {"matting": "deep image matting, fp16"}),),
+            devices=(Served("cuda:0", {"matting": "deep image matting, fp16"}, OWN),),
         )
     )
     assert "a/run.jpg" in section("Being worked on", told).partition("Next in turn")[0]
     assert "try 2" in told
     assert "b/next.jpg" in section("Next in turn", told).partition("Just arrived")[0]
     assert "c/new.jpg" in section("Just arrived", told)
-    assert "deep image matting, fp16" in section("cuda:0", told)
+    models = section("With which models", told)
+    assert "deep image matting, fp16" in section("cuda:0", models)
+    assert "small, hair.pt" in section("hair/long", models).partition("Holes")[0]
+    assert "can't be used; its pictures wait" in section("scans", models)
     assert "1,234" in told
 
 
@@ -118,7 +124,7 @@ def test_no_name_is_anything_but_text(name: str) -> None:
             settling=(path,),
             waiting=(Waiting(path, Report("ambiguous", {"files": path})),),
             holds=Report("io_error", {"path": path, "detail": path}),
-            devices=(Served(path, {"inpaint": path}),),
+            devices=(Served(path, {"inpaint": path}, (OfFolder(path, "inpaint", path),)),),
         )
         return [element for element, _ in Reader(status_body(given, [])).elements]
 

@@ -145,3 +145,32 @@ def test_format_and_fate_of_the_folder_are_told(tmp_path: Path, mask: Path) -> N
     elsewhere = said(ask(settings, "cow.png"), "rules")
     assert "written as" not in elsewhere
     assert "originals" not in elsewhere
+
+
+def test_a_folders_own_model_is_named_and_that_of_all_elsewhere(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, own={"inpaint_model": "/models/own.pt"})
+    spool_of(settings, "own/cat.png", "own/cat_mask.png", "dog.png", "dog_mask.png")
+    answer = ask(settings, "own/cat.png")
+    assert crosses(answer) == []
+    assert "its folder has a model of its own, /models/own.pt (inpaint_model)." in (
+        said(answer, "rules")
+    )
+    assert said(answer, "model") == "there is a model for it: /models/own.pt."
+    answer = ask(settings, "dog.png")
+    assert "model" not in said(answer, "rules")
+    assert said(answer, "model") == "there is a model for it: /models/tiny.pt."
+    settings = settings.model_copy(update={"inpaint_model": None})
+    assert crosses(ask(settings, "own/cat.png")) == []
+    assert cross(ask(settings, "dog.png")).reason == "no_model"
+
+
+def test_what_a_daemon_found_of_the_folders_model_is_told(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, own={"inpaint_model": "/models/own.pt"})
+    spool_of(settings, "own/cat.png", "own/cat_mask.png")
+    trouble = Trouble("folder_model_unusable", detail="/models/own.pt: there is no such file.")
+    waits = Waiting("own/cat.png", Report.of(trouble))
+    at = time.time() + 1
+    state = Snapshot(at=at, started_at=at, pid=1, tally=Tally(), waiting=(waits,))
+    scene = Scene(settings, find_spool(settings), None, user_of(os.geteuid()), state)
+    step = cross(why(scene, "own/cat.png"))
+    assert (step.subject, step.reason) == ("model", "folder_model_unusable")

@@ -1,6 +1,6 @@
 """The page that says what is going on: what runs, what waits and for what, what went wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from daemon.intake.pairing import Waiting
@@ -10,7 +10,7 @@ from daemon.people.pages.elements import Html, cut, joined, name_of, tag
 from daemon.people.pages.frame import foot, moment, page
 from daemon.reasons import Report
 from daemon.spool.book import Ended
-from daemon.supervisor.snapshot import Running, Snapshot
+from daemon.supervisor.snapshot import Running, Served, Snapshot
 
 # Of each list; what is more is counted.
 MOST_LISTED: Final = 100
@@ -149,8 +149,13 @@ def _waiting(waiting: Waiting) -> Html:
 
 
 def _models(snapshot: Snapshot) -> list[Html]:
-    return [
-        tag("li", f"{_WORK[task]} on {served.device}", tag("p", cut(model, _MOST_OF_A_TEXT)))
-        for served in snapshot.devices
-        for task, model in served.models.items()
-    ]
+    return [each for served in snapshot.devices for each in _served(served)]
+
+
+def _served(served: Served) -> Iterator[Html]:
+    for task, model in served.models.items():
+        yield tag("li", f"{_WORK[task]} on {served.device}", tag("p", cut(model, _MOST_OF_A_TEXT)))
+    for own in served.folders:
+        says = own.model or "The folder's model can't be used; its pictures wait."
+        work = f"{_WORK[own.task]} on {served.device}, in "
+        yield tag("li", work, name_of(own.folder), tag("p", cut(says, _MOST_OF_A_TEXT)))

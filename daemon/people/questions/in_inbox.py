@@ -39,7 +39,7 @@ _GATES: Final = (
         {"companion_missing", "picture_missing", "ambiguous", "cannot_be_transparent"},
     ),
     ("marker", {"marker_missing", "marker_alone"}),
-    ("model", {"no_model"}),
+    ("model", {"no_model", "folder_model_unusable"}),
     ("mask", {"folder_mask_unreadable", "folder_mask_unusable"}),
     ("size", {"empty"}),
     ("quiet", {"not_quiet"}),
@@ -191,11 +191,19 @@ def _told_by(pair: Pair) -> str:
 def _of_its_folder(scene: Scene, pair: Pair) -> Iterator[Step]:
     """What its folder has of its own for its result and its originals."""
     rules = scene.settings.rules().of(pair.picture.path)
+    if (model := rules.model(pair.task)) not in (None, _model_for_all(scene, pair)):
+        says = f"its folder has a model of its own, {one_line(str(model))} ({pair.task}_model)."
+        yield note("rules", says)
     if rules.output_format is not None and pair.task == "inpaint":
         yield note("rules", f"results here are written as {rules.output_format} (output_format).")
     if rules.originals is not None:
         does = "archived" if rules.originals == "archive" else "deleted"
         yield note("rules", f"originals here are {does} when the result is safe (originals).")
+
+
+def _model_for_all(scene: Scene, pair: Pair) -> str | None:
+    path = scene.settings.models().get(pair.task)
+    return None if path is None else str(path)
 
 
 def _gates(scene: Scene, path: str, verdict: Verdict) -> Iterator[Step]:
@@ -232,8 +240,8 @@ def _passed(scene: Scene, gate: str, pair: Pair) -> Iterator[Step]:
         case "mask" if pair.mask_file is not None:
             yield yes(gate, "the mask of its folder is there and can be opened.")
         case "model":
-            model = scene.settings.models().get(pair.task)
-            yield yes(gate, f"there is a model for it: {model}.")
+            model = scene.settings.rules().of(pair.picture.path).model(pair.task)
+            yield yes(gate, f"there is a model for it: {one_line(str(model))}.")
         case "size":
             hold = "it holds" if is_alone else "both files hold"
             yield yes(gate, f"{hold} something.")
