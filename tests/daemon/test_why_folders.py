@@ -174,3 +174,34 @@ def test_what_a_daemon_found_of_the_folders_model_is_told(tmp_path: Path) -> Non
     scene = Scene(settings, find_spool(settings), None, user_of(os.geteuid()), state)
     step = cross(why(scene, "own/cat.png"))
     assert (step.subject, step.reason) == ("model", "folder_model_unusable")
+
+
+def test_the_mask_of_a_folder_is_told_as_that(tmp_path: Path, mask: Path) -> None:
+    settings = settings_of(tmp_path, scans={"mask": str(mask)})
+    spool_of(settings)
+    (tmp_path / "link.png").symlink_to(mask)
+    for asked in (mask, tmp_path / "link.png"):
+        answer = ask(settings, str(asked))
+        assert crosses(answer) == []
+        assert "it is the mask of the folder scans of the inbox" in said(answer, "path")
+        assert said(answer, "mask") == "it can be opened."
+
+
+def test_the_mask_of_all_the_inbox_is_told_as_that(tmp_path: Path, mask: Path) -> None:
+    settings = settings_of(tmp_path, **{".": {"mask": str(mask)}})
+    spool_of(settings)
+    assert "it is the mask of the inbox" in said(ask(settings, str(mask)), "path")
+
+
+def test_a_folders_mask_that_is_gone_or_can_t_be_used_is_told_in_the_daemons_words(
+    tmp_path: Path, mask: Path
+) -> None:
+    settings = settings_of(tmp_path, scans={"mask": str(mask)})
+    spool_of(settings, "scans/cat.png")
+    trouble = Trouble("folder_mask_unusable", mask=str(mask), detail="no picture")
+    waits = Waiting("scans/cat.png", Report.of(trouble))
+    state = Snapshot(at=time.time(), started_at=0, pid=1, tally=Tally(), waiting=(waits,))
+    scene = Scene(settings, find_spool(settings), None, user_of(os.geteuid()), state)
+    assert cross(why(scene, str(mask))).reason == "folder_mask_unusable"
+    mask.unlink()
+    assert cross(ask(settings, str(mask))).reason == "folder_mask_unreadable"

@@ -96,7 +96,12 @@ def test_who_may_not_look_into_the_work_folder_is_told_whom_to_ask_as(reachable:
     os.seteuid(65534)
     try:
         answer = answer_of(site, str(site.inbox / "cat.png"))
+        of_another = answer_of(site, str(site.inbox / "gone.png"))
     finally:
         os.seteuid(0)
     assert "can't be told by this user: ask as root" in says(answer, "daemon")
     assert answer.in_the_way and answer.in_the_way.reason == "companion_missing"
+    # What may have been done is not to be dropped anew.
+    assert "the book may tell more" in says(of_another, "file")
+    does = " ".join(step.does for step in of_another.steps)
+    assert "ask as root" in does and "anew" not in does

@@ -51,6 +51,11 @@ def moment(seconds: float, **attributes: str) -> Html:
     )
 
 
+def is_own(content: bytes) -> bool:
+    """Whether a page that begins so is one of ours."""
+    return MARK.encode("ascii") in content[:MARK_WITHIN]
+
+
 def foot() -> Html:
     """The last lines of a page."""
     return tag("footer", f"retouchd {daemon.__version__}")

@@ -24,7 +24,7 @@ from daemon.people.pages.albums import (
     page_of,
     span,
 )
-from daemon.people.pages.frame import MARK, MARK_WITHIN
+from daemon.people.pages.frame import MARK_WITHIN, is_own
 from daemon.people.pages.status import MOST_LISTED, status_body, status_page
 from daemon.places import Place
 from daemon.spool import files
@@ -123,7 +123,7 @@ class Gallery:
             return
         try:
             files.make_folders(place.parent, self._spool.ownership)
-            files.write_own_page(place, content, self._spool.ownership, _is_ours)
+            files.write_own_page(place, content, self._spool.ownership, is_own)
         except (FileExistsError, NotADirectoryError):
             self._leave(path)
             return
@@ -164,14 +164,10 @@ class _Failures:
         return list(self._by_picture.values())[::-1]
 
 
-def _is_ours(content: bytes) -> bool:
-    return MARK.encode("ascii") in content[:MARK_WITHIN]
-
-
 def _head_of(place: Place) -> bytes:
     """The first bytes of a page; nothing where there is none that is ours."""
     head = _begin_of(place, 8 * MARK_WITHIN)
-    return head if _is_ours(head) else b""
+    return head if is_own(head) else b""
 
 
 def _begin_of(place: Place, size: int) -> bytes:
