@@ -29,7 +29,7 @@ from daemon.people.reach import OutOfReachError
 from daemon.people.rebuilding import say_rebuilt
 from daemon.people.retry import retry
 from daemon.people.status import show_status
-from daemon.reasons import REASONS, one_line, world_trouble
+from daemon.reasons import REASONS, world_trouble
 from daemon.settings import Settings, SettingsError, load_settings, shown_default
 from daemon.spool.layout import SpoolInUseError, locked, open_spool
 from daemon.supervisor.loop import Supervisor
@@ -151,10 +151,7 @@ def _tell_history(settings: Settings, *, rebuild: bool, path: str | None, **aske
     if rebuild:
         print(f"retouchd: {say_rebuilt(settings)}")
         return DONE
-    if show_history(settings, path, **asked):
-        return DONE
-    print(f"retouchd: the book tells nothing of {one_line(str(path))}", file=sys.stderr)
-    return FAILED
+    return DONE if show_history(settings, path, **asked) else FAILED
 
 
 def _check(settings: Settings) -> int:
