@@ -175,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "watch the inbox and work, until stopped"),
         ("once", "work off what is there, then end; 0 only if every complete pair succeeded"),
         ("check", "try settings, folders, models and device, and say what to do"),
-        ("status", "say what is done, what waits and why; 0 only if nobody need do anything"),
+        ("status", "say what is done, what waits and why; 0 if it runs and nothing is in its way"),
         ("history", "say what became of pictures, when, and with which model"),
         ("pause", "finish what is in hand and begin nothing else, until resume"),
         ("resume", "end a pause"),
