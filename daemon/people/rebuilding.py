@@ -45,6 +45,8 @@ def say_rebuilt(settings: Settings) -> str:
     found = rebuild_book(settings)
     if not found:
         return "the folders tell of no job that the book lacks."
+    if found == 1:
+        return "1 job that the book lacked was entered from the folders."
     return f"{found} jobs that the book lacked were entered from the folders."
 
 

@@ -34,6 +34,8 @@ REBUILT: Final = "rebuilt.jsonl"
 _SUFFIX: Final = ".jsonl"
 _MONTH: Final = re.compile(r"\d{4}-\d\d\.jsonl", re.ASCII)
 _BLOCK_BYTES: Final = 1 << 16
+# What lies beside a result, by what follows the name that a job's outputs share.
+_BESIDE: Final = (".log", ".preview.jpg", ".trimap.png", ".alpha.png")
 # The year 5000: later than any clock, and a date to every reader.
 _LATEST: Final = 95_617_584_000.0
 
@@ -83,6 +85,15 @@ class Ended:
     report: Report | None = None
     note: str | None = None
     story: tuple[str, ...] = field(default=())
+
+    @property
+    def result(self) -> str | None:
+        """Which of the outputs people want: the retouched picture or the cut-out, in whatever order
+        they stand; None where there is none."""
+        log = next((path for path in self.outputs if path.endswith(".log")), "")
+        shared = log.removesuffix(".log")
+        beside = {f"{shared}{ending}" for ending in _BESIDE}
+        return next((path for path in self.outputs if path not in beside), None)
 
 
 class Mark(NamedTuple):

@@ -12,6 +12,8 @@ from daemon.spool.record import Record
 _LAST: Final = re.compile(
     r"\(reason: (?P<key>[a-z_0-9]+), job: (?P<job>\d{8}T\d{6}-[0-9a-f]{8})\)", re.ASCII
 )
+# What fills a field that is told as people say it; any other may hold whatever there is.
+_SPOKEN: Final = {"times": r"once|\S+ times|\?", "span": r"\S+ \w+|\?"}
 _FILES: Final = "The files, put into failed with this note:"
 _STORY: Final = "What happened:"
 
@@ -71,10 +73,11 @@ def _below(lines: list[str], heading: str) -> tuple[str, ...]:
 def _first(line: str, reason: Reason) -> tuple[str, dict[str, str | int | float]]:
     """The picture's name, and the facts that the reason's sentence was filled with."""
     pattern, named = "(.*?): ", list[str]()
-    for literal, field, _, _ in Formatter().parse(reason.says):
+    for literal, field, form, _ in Formatter().parse(reason.says):
         pattern += re.escape(literal)
         if field is not None:
-            pattern += f"(?P={field})" if field in named else f"(?P<{field}>.*)"
+            filled = _SPOKEN.get(form or "", ".*")
+            pattern += f"(?P={field})" if field in named else f"(?P<{field}>{filled})"
             named.append(field)
     found = re.fullmatch(pattern, line)
     if found is None:  # the words of another version

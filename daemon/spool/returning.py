@@ -11,9 +11,9 @@ import os
 from contextlib import suppress
 
 from daemon.places import Place
-from daemon.reasons import one_line
 from daemon.spool import files
 from daemon.spool.fallen import Fallen
+from daemon.spool.found_notes import lies_below
 from daemon.spool.layout import Spool
 
 
@@ -56,24 +56,8 @@ def _remove_emptied(folder: Place) -> None:
 def _remove_note(spool: Spool, fallen: Fallen) -> None:
     """Remove the note, unless it speaks of a file that is still there; it has been read by then."""
     note = fallen.note
-    if note is None or any(_lies_in_failed(spool, line) for line in note.files):
+    if note is None or any(lies_below(spool.failed, line) for line in note.files):
         return
     with suppress(IsADirectoryError, PermissionError):  # the files are back, and that was asked for
         files.remove_file(note.place)
         files.sync_folder(note.place.parent)
-
-
-def _lies_in_failed(spool: Spool, line: str) -> bool:
-    """Whether a file that a note names, in words safe for a line, is there."""
-    folder = Place(spool.failed, line.rpartition("/")[0]) if _is_inside(line) else None
-    if folder is None:
-        return False
-    try:
-        names = [name for name, _ in folder.listing()]
-    except OSError:
-        return False
-    return any(one_line(name) == line.rpartition("/")[2] for name in names)
-
-
-def _is_inside(line: str) -> bool:
-    return not line.startswith("/") and ".." not in line.split("/")

@@ -63,6 +63,7 @@ class Inbox:
         self._order = Order()
         self._unquiet: list[tuple[float, Pair]] = []
         self._not_ready: list[Pair] = []
+        self._lacking = 0
         self._seen_at: dict[str, float] = {}
         self._all_seen_at = 0.0
         self._root_seen: FolderId | None = None
@@ -203,6 +204,7 @@ class Inbox:
         while (pair := self._order.take()) is not None:
             if self._why_helpless(pair):  # since the last look
                 self._not_ready.append(pair)
+                self._lacking += 1
             elif not self._unclaimable.lacks_rights(pair, self._clock()):
                 self._taken |= pair.folders
                 return pair
@@ -235,9 +237,9 @@ class Inbox:
         return len(self._order) + len(self._unquiet)
 
     def lacking_count(self) -> int:
-        """How many files wait for something else than time or a worker, by their names alone."""
+        """How many files wait for something else than time or a worker, as `waiting` tells them."""
         waiting = len(self._pairing.waiting) + len(self._unclaimable.waiting())
-        return waiting + len(self._unreadable)
+        return waiting + len(self._unreadable) + self._lacking
 
     def is_settling(self) -> bool:
         """True while a complete pair is not yet quiet."""
@@ -333,7 +335,7 @@ class Inbox:
         due = self._incomplete.due(now) or float("inf")
         new: list[Ready] = []
         backlog: list[Ready] = []
-        self._unquiet, self._not_ready = [], []
+        self._unquiet, self._not_ready, self._lacking = [], [], 0
         self._unclaimable.forget_all_but(self._pairing.pairs)
         self._masks.look_anew()
         for pair in self._pairing.pairs:
@@ -341,7 +343,9 @@ class Inbox:
             if ready_at is not None and (ready_at > now or not self._was_seen(pair, ready_at)):
                 self._unquiet.append((ready_at, pair))
                 due = min(due, ready_at)
-            elif ready_at is not None and self._may_be_taken(pair, now, found):
+            elif ready_at is None or self._lacks_something(pair, now):
+                self._lacking += 1
+            elif not self._unclaimable.still_waits(pair, now, found.seen):
                 turns = new if self._is_new(pair, ready_at, now) else backlog
                 turns.append(Ready(ready_at, pair.picture.path, pair))
                 continue
@@ -375,12 +379,8 @@ class Inbox:
             ready_at <= self._seen_at.get(folder, all_seen_at) for folder in pair.folders
         )
 
-    def _may_be_taken(self, pair: Pair, now: float, found: Look) -> bool:
-        return not (
-            self._waits_incomplete(pair, now)
-            or self._masks.why_waiting(pair.mask_file)
-            or self._unclaimable.still_waits(pair, now, found.seen)
-        )
+    def _lacks_something(self, pair: Pair, now: float) -> Report | None:
+        return self._waits_incomplete(pair, now) or self._masks.why_waiting(pair.mask_file)
 
     def _why_helpless(self, pair: Pair) -> Report | None:
         """What is lacking that is no file of the pair's, but its folder's."""
@@ -402,7 +402,7 @@ class Inbox:
             if quiet_at > now:
                 seconds = self._quiet.period_of(entry.path)
                 return Waiting(entry.path, Report.of(Trouble("not_quiet", seconds=seconds)))
-        why = self._waits_incomplete(pair, now) or self._masks.why_waiting(pair.mask_file)
+        why = self._lacks_something(pair, now)
         return None if why is None else Waiting(path, why)
 
 

@@ -74,3 +74,15 @@ class Snapshot:
     stuck: Report | None = None
     devices: tuple[Served, ...] = ()
     is_paused: bool = False
+
+    @property
+    def settling_count(self) -> int:
+        """How many pairs settle; of very many the list has only the first."""
+        listed = len(self.settling)
+        settling = self.waiting_for.get("not_quiet", 0)
+        return listed if listed < MOST_TOLD else max(listed, settling)
+
+    @property
+    def lacking_count(self) -> int:
+        """How many files wait for something else than their turn, as of the lists."""
+        return sum(number for key, number in self.waiting_for.items() if key != "not_quiet")

@@ -238,10 +238,10 @@ def test_check_shows_what_each_folder_has_of_its_own(capsys: pytest.CaptureFixtu
         capsys,
     ) == [
         f'ok   folders."scans/slides" mask {dust}; originals: delete',
-        'ok   folders."scan" results as tiff; a marker asked for (not in the inbox yet; is Scans '
-        "meant?)",
-        'ok   folders."cut"  no mask of the folder\'s; holes drawn as transparency (not in the '
-        "inbox yet)",
+        'ok   folders."scan"         results as tiff; a marker asked for (not in the inbox yet; '
+        "is Scans meant?)",
+        'ok   folders."cut"          no mask of the folder\'s; holes drawn as transparency (not in '
+        "the inbox yet)",
     ]
 
 

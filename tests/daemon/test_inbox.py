@@ -128,6 +128,38 @@ def test_pairs_wait_while_their_folders_model_can_not_be_used_and_no_others(tmp_
     assert box.taken() == ["a/cat.jpg", "b/cat.jpg"]
 
 
+def test_as_many_files_are_counted_as_lacking_something_as_are_told_to_wait_for_it(
+    tmp_path: Path,
+) -> None:
+    tables = {"scans": FolderSettings(mask=tmp_path / "gone.png")}
+    box = Watched(tmp_path / "inbox", matting_folders="shop", by_folder=tables)
+    box.put("lone.jpg", "anim.gif", "scans/a.jpg", "scans/b.jpg", "cat.jpg", "cat_mask.png")
+    box.put("shop/cat.jpg", "shop/cat_mask.png", "cut.jpg", "cut_mask.png")
+    box.put("void.jpg", "void_mask.png", content=b"")
+    box.look()
+    box.look(after=5)
+    told = box.waiting()
+    assert sorted(set(told.values())) == [
+        *("companion_missing", "empty", "folder_mask_unreadable", "no_model", "unreadable_kind")
+    ]
+    assert box.inbox.lacking_count() == len(told) == 6
+    _, cut = box.take(), box.take()
+    assert box.inbox.remember_incomplete(cut, Report("incomplete"))
+    box.put("new.jpg", "new_mask.png")
+    box.look(after=1)
+    told = box.waiting()
+    assert told["cut.jpg"] == "incomplete"
+    assert list(told.values()).count("not_quiet") == 1
+    assert box.inbox.lacking_count() == len(told) - 1
+    # And what is found out when its turn comes is counted too.
+    (tmp_path / "gone.png").write_bytes(b"x")
+    box.look(after=1)
+    assert box.inbox.lacking_count() == len(box.waiting()) - 1
+    box.inbox.refuse_mask(str(tmp_path / "gone.png"), Report("folder_mask_unreadable"))
+    box.taken()
+    assert box.inbox.lacking_count() == len(box.waiting()) - 1 == 7
+
+
 def test_the_later_file_decides(box: Watched) -> None:
     box.put("cat.jpg")
     box.look()

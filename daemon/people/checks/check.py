@@ -10,6 +10,7 @@ import selectors
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -18,7 +19,7 @@ from daemon.intake.filesystems import filesystem_of, hears_events
 from daemon.intake.matting import MattingFolders
 from daemon.people.checks.calls import check_calls
 from daemon.people.checks.finding import Finding as Finding
-from daemon.people.checks.folders import check_folders
+from daemon.people.checks.folders import check_folders, folder_subjects
 from daemon.places import Place
 from daemon.reasons import one_line, world_trouble
 from daemon.settings import Settings
@@ -26,6 +27,9 @@ from daemon.spool import files
 from daemon.supervisor.folder_models import Wanted
 from daemon.supervisor.starting import START_TIMEOUT_S, start_worker
 from daemon.worker.protocol import Hello, Problem, from_worker
+
+_NARROWEST: Final = len("matting_folders")
+_WIDEST: Final = 40
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -55,6 +59,12 @@ def check(settings: Settings) -> Iterator[Finding]:
         )
     elif all(finding.is_ok for finding in findings):
         yield from _check_worker(settings)
+
+
+def subject_width(settings: Settings) -> int:
+    """How wide the column of the findings' subjects is to be, short of a name that is very long."""
+    longest = max(map(len, folder_subjects(settings)), default=0)
+    return max(_NARROWEST, min(longest, _WIDEST))
 
 
 def model_facts(manifest: Manifest) -> str:

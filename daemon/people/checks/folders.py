@@ -23,7 +23,16 @@ def check_folders(settings: Settings) -> Iterator[Finding]:
             nearest = named.nearest(inbox, name)
             hint = f"; is {nearest} meant?" if nearest else ""
             says += f" (not in the inbox yet{hint})"
-        yield Finding(one_line(told(name)), not wrong, one_line(says))
+        yield Finding(_subject(name), not wrong, one_line(says))
+
+
+def folder_subjects(settings: Settings) -> list[str]:
+    """What the findings are called."""
+    return [_subject(name) for name in settings.by_folder]
+
+
+def _subject(name: str) -> str:
+    return one_line(told(name))
 
 
 def _in_words(table: FolderSettings) -> list[str]:

@@ -124,7 +124,7 @@ def _told(ended: Ended) -> Html:
 
 def _files(ended: Ended, up: str) -> Html:
     links: list[str] = []
-    for path in sorted(ended.outputs, key=_rank):
+    for path in sorted(ended.outputs, key=lambda each: (each != ended.result, _rank(each))):
         says = text_of(_FILES[_rank(path)][1])
         shown = says if links else tag("strong", says)
         links += [tag("a", shown, href=link_to(path, up)), " "]

@@ -7,11 +7,13 @@ a crash, or a person, has taken away is made anew, a few pages at a time.
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from typing import Final, Protocol
 
 import structlog
 
 from daemon.events import Event
+from daemon.people.failures import not_done_since
 from daemon.people.pages.albums import (
     FOLDER,
     INDEX,
@@ -146,22 +148,18 @@ class _Failures:
 
     def __init__(self) -> None:
         self._seen: int | None = None
-        self._by_picture: dict[str, Ended] = {}
+        self._newest: list[Ended] = []
 
     def look(self, ends: Ends, count: int) -> None:
         """Take in what has been entered since the last look."""
         first = max(self._seen or 0, count - _MOST_LOOKED_BACK)
-        for ended in ends.between(first, count):
-            self._by_picture.pop(ended.picture, None)
-            if ended.outcome == "failed":
-                self._by_picture[ended.picture] = ended
-        for picture in list(self._by_picture)[:-MOST_LISTED]:
-            del self._by_picture[picture]
+        newest = chain(reversed(ends.between(first, count)), self._newest)
+        self._newest = list(islice(not_done_since(newest), MOST_LISTED))
         self._seen = count
 
     def newest_first(self) -> list[Ended]:
         """At most `MOST_LISTED`."""
-        return list(self._by_picture.values())[::-1]
+        return self._newest
 
 
 def _head_of(place: Place) -> bytes:
