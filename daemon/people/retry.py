@@ -98,7 +98,7 @@ def _called(spool: Spool, lying: Sequence[Fallen], asked: str) -> list[Fallen]:
     """The pair that is called so, or shown so. Raises `UnclearError` where there are several."""
     found = [each for each in lying if any(_is_name(spool, asked, path) for path in _paths(each))]
     if len(found) > 1:
-        listed = "".join(f"\n  {one_line(str(spool.failed / each.files[-1]))}" for each in found)
+        listed = "".join(f"\n  {one_line(str(spool.failed / each.picture))}" for each in found)
         raise UnclearError(
             f"{one_line(asked)} is the name of {len(found)} pairs in failed/, so nothing was "
             f"moved. Name the one that is meant:{listed}"

@@ -13,7 +13,11 @@ from wording import answer_of
 
 from daemon import cli
 from daemon.people.questions.answers import Answer
+from daemon.people.questions.scene import scene_of
+from daemon.people.questions.why import why
 from daemon.people.state import read_state
+from daemon.settings import load_settings
+from daemon.spool.looking import find_spool
 
 Start = Callable[..., Daemon]
 
@@ -72,6 +76,12 @@ def test_a_file_is_followed_from_the_inbox_to_its_end(site: Site, start: Start) 
     answer = answer_of(site, "paused.png")
     assert answer.in_the_way and answer.in_the_way.does == "Run: retouchd resume"
     assert "0 before it" in says(answer, "turn")
+    # Whoever asks without the daemon's settings is told by what the daemon has.
+    less = load_settings({"spool": str(site.root)}, None)
+    assert not less.models()
+    answer = why(scene_of(less, find_spool(less), os.geteuid()), "paused.png")
+    assert answer.in_the_way and answer.in_the_way.does == "Run: retouchd resume"
+    assert "the daemon that runs has one" in says(answer, "model")
 
 
 def is_ready(site: Site, picture: str) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from chronicles import done
-from test_retry import failed
+from test_retry import failed, failed_pair
 from test_why import ask, cross, crosses, put, said
 
 from daemon.people.naming import nearest
@@ -93,6 +93,17 @@ def test_several_of_a_name_are_listed_and_each_can_be_asked_for(
     listed = [step.says for step in answer.steps if step.subject == "path"][1:]
     assert [Path(path).parts[-2] for path in listed] == ["a", "c", "d"]
     assert [ask(settings, path).meant for path in listed] == listed
+
+
+def test_of_a_pair_in_parallel_trees_that_has_one_name_the_picture_is_meant(
+    settings: Settings, spool: Spool
+) -> None:
+    failed_pair(spool, "b/images/dog.png", "b/masks/dog.png")
+    put(spool, "a/images/cat.png", "a/masks/cat.png")
+    assert ask(settings, "cat.png").meant == str(spool.inbox / "a/images/cat.png")
+    assert ask(settings, "dog.png").meant == str(spool.inbox / "b/images/dog.png")
+    Book(spool.books).append(done(1, "c/images/cow.png", companion="c/masks/cow.png"))
+    assert ask(settings, "cow.png").meant == str(spool.inbox / "c/images/cow.png")
 
 
 def test_of_very_many_of_a_name_a_few_are_listed(settings: Settings, spool: Spool) -> None:

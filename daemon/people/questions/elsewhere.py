@@ -172,7 +172,7 @@ def _failed_below(scene: Scene, path: str) -> Iterator[Step]:
     )
     for fallen in lying[:_MOST_TOLD]:
         says = fallen.note.sentence if fallen.note else "it has no note."
-        yield note("failed", f"{one_line(fallen.files[-1])}: {says}")
+        yield note("failed", f"{one_line(fallen.picture)}: {says}")
     if len(lying) > _MOST_TOLD:
         yield note("failed", f"and {len(lying) - _MOST_TOLD} more.")
 
@@ -193,7 +193,7 @@ def _noted_by(scene: Scene, place: Place) -> Iterator[Step]:
         yield note("place", "it is a note on files that lie in failed/ no more; it may be deleted.")
     else:
         yield note("place", "it is the note on a pair or picture that failed.")
-        yield from _noted(Place(scene.spool.failed, about[0].files[-1]), said)
+        yield from _noted(Place(scene.spool.failed, about[0].picture), said)
 
 
 def _failure(place: Place) -> Iterator[Step]:

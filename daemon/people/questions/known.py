@@ -4,7 +4,7 @@ A file is told by the room and its path below that: the inbox and the path that 
 as that is known.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final, Literal
@@ -16,10 +16,12 @@ from daemon.people.questions.ends import may_read_book, newest
 from daemon.people.questions.scene import Scene
 from daemon.places import Place
 from daemon.reasons import one_line
-from daemon.spool.fallen import find_fallen
+from daemon.spool.fallen import Fallen, find_fallen
 
 Room = Literal["inbox", "work", "outbox", "failed", "archive"]
 Known = tuple[Room, str]
+# What belongs together, the picture first.
+Group = Sequence[Known]
 
 # So far back in the book a name is looked for that is only nearly the asked one, in jobs.
 _MOST_JOBS: Final = 5000
@@ -43,45 +45,38 @@ def place_of(scene: Scene, known: Known) -> Place:
     return Place(roots(scene)[room], path)
 
 
-def lying(scene: Scene) -> Iterator[Known]:
+def lying(scene: Scene) -> Iterator[Group]:
     """All that lies in the inbox, is worked, or has failed; the notes on what failed as well."""
     yield from _in_inbox(scene)
     for record in records(scene):
-        yield from (("inbox", original.path) for original in record.originals)
+        yield [("inbox", original.path) for original in record.originals]
     try:
         fallen = find_fallen(scene.spool)
     except OSError:
         return
     for each in fallen:
-        for file, home in zip(each.files, each.homes, strict=True):
-            if each.is_placed:
-                yield "inbox", home
-            if not each.is_placed or file != home:
-                yield "failed", file
-        if each.note is not None:
-            yield "failed", each.note.place.path
+        yield list(_in_failed(each))
 
 
-def booked(scene: Scene, holding: str = "") -> Iterator[Known]:
+def booked(scene: Scene, holding: str = "") -> Iterator[Group]:
     """The pictures and what went with them in the book, in lines with a text, the newest first."""
     for ended in newest(scene, holding):
-        for path in dict.fromkeys((ended.picture, ended.companion)):
-            if path and not path.startswith("/"):  # as a folder's mask does
-                yield "inbox", path
+        paths = dict.fromkeys((ended.picture, ended.companion))
+        # The mask of a folder lies elsewhere.
+        yield [("inbox", path) for path in paths if path and not path.startswith("/")]
 
 
-def published(scene: Scene, holding: str) -> Iterator[Known]:
+def published(scene: Scene, holding: str) -> Iterator[Group]:
     """The results in the book that lie in the outbox still, in lines with a text."""
     for ended in newest(scene, holding):
-        for path in ended.outputs:
-            if place_of(scene, ("outbox", path)).is_there():
-                yield "outbox", path
+        outputs: list[Known] = [("outbox", path) for path in ended.outputs]
+        yield [each for each in outputs if place_of(scene, each).is_there()]
 
 
 def nowhere_steps(scene: Scene, path: str) -> Iterator[Step]:
     """Of a path in the inbox at which nothing lies, and which nobody knows: what is near."""
-    known = chain(lying(scene), islice(booked(scene), 2 * _MOST_JOBS))
-    near = nearest(path, (str(place_of(scene, each)) for each in known))
+    groups = chain(lying(scene), islice(booked(scene), _MOST_JOBS))
+    near = nearest(path, (str(place_of(scene, each)) for group in groups for each in group))
     for each in near:
         yield note("near", f"{one_line(each)} has nearly that name. Is it meant? Ask for it then.")
     says = "no such file lies in the inbox or in failed/, and the book tells of none."
@@ -92,11 +87,28 @@ def nowhere_steps(scene: Scene, path: str) -> Iterator[Step]:
     yield no("file", says, does)
 
 
-def _in_inbox(scene: Scene) -> Iterator[Known]:
+def _in_inbox(scene: Scene) -> Iterator[Group]:
     try:
         folders = scene.inbox.folders
     except OSError:
         return
     for where, folder in sorted(folders.items()):
         for held in (folder.pictures, folder.unreadable, folder.markers, folder.others):
-            yield from (("inbox", f"{where}/{name}" if where else name) for name in held)
+            for name in held:
+                path = f"{where}/{name}" if where else name
+                pair = scene.inbox.pair_of(path)
+                if pair is None:
+                    yield [("inbox", path)]
+                elif pair.picture.path == path:
+                    yield [("inbox", each.path) for each in (*pair.inputs, pair.marker) if each]
+
+
+def _in_failed(fallen: Fallen) -> Iterator[Known]:
+    both = zip(fallen.files, fallen.homes, strict=True)
+    for file, home in sorted(both, key=lambda each: each[0] != fallen.picture):
+        if fallen.is_placed:
+            yield "inbox", home
+        if not fallen.is_placed or file != home:
+            yield "failed", file
+    if fallen.note is not None:
+        yield "failed", fallen.note.place.path

@@ -12,7 +12,7 @@ from typing import Literal
 
 from daemon.people.naming import is_called
 from daemon.people.questions.elsewhere import was_taken
-from daemon.people.questions.known import Known, Room, booked, lying, place_of, published, roots
+from daemon.people.questions.known import Group, Room, booked, lying, place_of, published, roots
 from daemon.people.questions.scene import Scene
 from daemon.places import Place
 from daemon.reasons import one_line
@@ -108,7 +108,8 @@ def _shown_as(scene: Scene, written: Meant) -> Meant:
     if written.room not in ("inbox", "failed"):
         return written
     shown = str(written.place(scene))
-    same = (each for each in lying(scene) if one_line(str(place_of(scene, each))) == shown)
+    known = (each for group in lying(scene) for each in group)
+    same = (each for each in known if one_line(str(place_of(scene, each))) == shown)
     return next((Meant(*each) for each in same), written)
 
 
@@ -123,9 +124,10 @@ def _of_that_name(scene: Scene, asked: str) -> Meant | None:
     )
 
 
-def _only(scene: Scene, asked: str, known: Iterable[Known]) -> Meant | None:
-    """The one file that is called so, or that it is several."""
-    found = list(dict.fromkeys(each for each in known if is_called(each[1], asked)))
+def _only(scene: Scene, asked: str, groups: Iterable[Group]) -> Meant | None:
+    """The file that is called so, of a pair the picture rather; or that there are several."""
+    called = ((each for each in group if is_called(each[1], asked)) for group in groups)
+    found = list(dict.fromkeys(filter(None, (next(each, None) for each in called))))
     if len(found) > 1:
         return Meant("several", asked, tuple(str(place_of(scene, each)) for each in found))
     return Meant(*found[0]) if found else None

@@ -163,6 +163,10 @@ class Looked:
         alone = (each for each in self._waiting.values() if each.report.key in _LONELY)
         return frozenset(each.path for each in alone if each.path not in self._pairs)
 
+    def pair_of(self, path: str) -> Pair | None:
+        """The pair that a file belongs to."""
+        return self._pairs.get(path)
+
     def below(self, folder: str) -> list[Verdict]:
         """What the daemon would do with all that lies in a folder and below, a pair once."""
         top = f"{folder}/" if folder else ""
