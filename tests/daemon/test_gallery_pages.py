@@ -109,16 +109,16 @@ def test_a_model_that_is_weak_is_told_once_on_a_page_and_with_how_each_was_made(
 ) -> None:
     note, other = "the model: a small starter network", "the model: another one"
     book.entries += [done(i, facts=replace(FACTS, notes=(note,))) for i in range(3)]
-    book.entries.append(done(3, facts=replace(FACTS, model="matting, fp16", notes=(other,))))
-    book.entries.append(done(4))
+    book.entries.append(done(3, facts=replace(FACTS, model="matting, fp32", notes=(note,))))
+    book.entries.append(done(4, facts=replace(FACTS, model="matting, fp16", notes=(other,))))
+    book.entries.append(done(5))
     update(gallery)
-    shown = text(spool).replace(folded(spool), "")
-    told = re.findall(r'<p class="remark">(Made by .*?)</p>', shown)
-    assert told == [
+    assert re.findall(r"<p>(Made by .*?)</p>", text(spool)) == [
         "Made by matting, fp16: another one",
-        "Made by edgeconnect, stage 3, width 64, fp32: a small starter network",
+        "Made by matting, fp32; by edgeconnect, stage 3, width 64, fp32: a small starter network",
     ]
-    assert folded(spool).count(note) == 3
+    assert text(spool).count(note) == 4
+    assert folded(spool).count(note) == 4
 
 
 def test_that_a_model_is_untrained_is_told_on_each_card(

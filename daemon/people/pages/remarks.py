@@ -57,15 +57,19 @@ def how_made(facts: Facts) -> Html:
 
 def of_models(entries: Iterable[Ended]) -> Html:
     """What is to be known of the models that made these, each said once."""
-    said = {
-        f"Made by {ended.facts.model}: {note.removeprefix(_OF_A_MODEL)}": None
-        for ended in entries
-        if ended.facts
-        for note in ended.facts.notes
-        if note.startswith(_OF_A_MODEL)
-    }
-    shown = [tag("p", cut(each, _MOST_OF_A_NOTE), class_="remark") for each in said]
-    return joined(*shown[:_MOST_NOTES], *_more(len(shown), "p"))
+    models: dict[str, dict[str, None]] = {}
+    for facts in (ended.facts for ended in entries if ended.facts):
+        for note in facts.notes:
+            if note.startswith(_OF_A_MODEL):
+                models.setdefault(note, {})[f"by {facts.model}"] = None
+    shown = [
+        tag("p", cut(f"Made {'; '.join(by)}: {note[len(_OF_A_MODEL) :]}", _MOST_OF_A_NOTE))
+        for note, by in models.items()
+    ]
+    if not shown:
+        return Html("")
+    said = joined(*shown[:_MOST_NOTES], *_more(len(shown), "p"))
+    return tag("aside", said, class_="remark")
 
 
 def _more(count: int, element: str) -> list[Html]:
