@@ -14,6 +14,11 @@ MARK: Final = '<meta name="generator" content="retouchd">'
 # It stands among the first so many bytes.
 MARK_WITHIN: Final = 512
 
+# Of each list; what is more is counted.
+MOST_LISTED: Final = 100
+# Of a sentence or an advice, in which names may be long.
+MOST_OF_A_TEXT: Final = 600
+
 _STYLE: Final = Path(__file__).with_name("page.css").read_text("utf-8")
 _SCRIPT: Final = Path(__file__).with_name("page.js").read_text("utf-8")
 
