@@ -84,5 +84,8 @@ class Snapshot:
 
     @property
     def lacking_count(self) -> int:
-        """How many files wait for something else than their turn, as of the lists."""
+        """How many files wait for something else than their turn, as of the lists.
+
+        What is not quiet needs nobody: it only has to stay as it is for a moment.
+        """
         return sum(number for key, number in self.waiting_for.items() if key != "not_quiet")

@@ -1,15 +1,10 @@
 """What the status page says first: how the work goes, and whether people are needed."""
 
-from typing import Final
-
 from daemon.people.pages.beginning import how_to_begin
 from daemon.people.pages.elements import Html, cut, tag
 from daemon.people.pages.frame import MOST_LISTED, MOST_OF_A_TEXT, moment
 from daemon.reasons import Report, Trouble
 from daemon.supervisor.snapshot import Snapshot
-
-# What needs nobody: it only has to stay as it is for a moment.
-_NEEDS_NOBODY: Final = "not_quiet"
 
 
 def boxes(snapshot: Snapshot, failures: int, *, is_new: bool, is_over: bool) -> tuple[Html, ...]:
@@ -18,7 +13,7 @@ def boxes(snapshot: Snapshot, failures: int, *, is_new: bool, is_over: bool) -> 
     `failures` is how many nobody has looked after; the rest is as on the whole page.
     """
     state = _stopped() if is_over else _state(snapshot)
-    wanted = _wanted(lacking(snapshot), failures)
+    wanted = _wanted(snapshot.lacking_count, failures)
     if state and wanted:
         return state, wanted
     return (state or wanted or (_nothing_yet() if is_new else _all_done()),)
@@ -51,11 +46,6 @@ def _wanted(files: int, failures: int) -> Html | None:
     if not heads:
         return None
     return _box(", and ".join(heads), "What to do about each of them stands below.", "warn")
-
-
-def lacking(snapshot: Snapshot) -> int:
-    """How many files wait for something else than their turn."""
-    return sum(n for key, n in snapshot.waiting_for.items() if key != _NEEDS_NOBODY)
 
 
 def _all_done() -> Html:

@@ -8,7 +8,7 @@ from daemon.people.pages.albums import INDEX
 from daemon.people.pages.cards import failure
 from daemon.people.pages.elements import Html, cut, joined, name_of, tag
 from daemon.people.pages.frame import MOST_LISTED, MOST_OF_A_TEXT, foot, moment, page
-from daemon.people.pages.headline import boxes, lacking, sentence
+from daemon.people.pages.headline import boxes, sentence
 from daemon.spool.book import Ended
 from daemon.supervisor.snapshot import Running, Served, Snapshot
 
@@ -99,7 +99,7 @@ def _numbers(snapshot: Snapshot) -> Html:
     told = (
         ("In work", tally.running),
         ("Waiting their turn", tally.ready),
-        ("Waiting for something", lacking(snapshot)),
+        ("Waiting for something", snapshot.lacking_count),
         ("Done since retouchd was started", tally.done),
         ("Failed since retouchd was started", tally.failed),
     )
