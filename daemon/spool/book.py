@@ -1,10 +1,13 @@
 """The book: what became of each picture, a line each, kept for years.
 
 `work/.book/2026-11.jsonl` holds the jobs that ended in a month (UTC), a JSON object a line, in the
-order in which they ended. A job's line is on the disk before the job is forgotten, so a crash may
-write it twice and never loses it: of two lines of one job the last one counts. A line that a crash
-cut off is passed over. Only the daemon that holds the spool's lock writes; anyone who may may read,
-at any time.
+order in which they ended. Only the newest file ever grows, and never is an older one begun: where
+the clock was ahead for a while, that file takes all that follows until its month has passed. So
+whoever has read up to some line has read all that ended before.
+
+A job's line is on the disk before the job is forgotten, so a crash may write it twice and never
+loses it: of two lines of one job the last one counts. A line that a crash cut off is passed over.
+Only the daemon that holds the spool's lock writes; anyone who may may read, at any time.
 
 `work/.book/rebuilt.jsonl` holds what was found out later of jobs that the months lack; it is
 written as a whole, by `retouchd history --rebuild` alone.
@@ -106,8 +109,8 @@ class Book:
     def append(self, ended: Ended) -> None:
         """Add a job. On return its line is on the disk; on `OSError` it may be, and then counts."""
         files.make_folders(self._folder, files.PRIVATE)
-        month = time.strftime("%Y-%m", time.gmtime(ended.ended_at))
-        files.append_line(self._folder / f"{month}{_SUFFIX}", line_of(ended))
+        month = time.strftime("%Y-%m", time.gmtime(ended.ended_at)) + _SUFFIX
+        files.append_line(lambda: self._folder / max([month, *self._months()]), line_of(ended))
 
     def newest(self, holding: str = "") -> Iterator[Ended]:
         """All jobs, each once, the last that ended first; no more of the book is read than is used.
@@ -134,11 +137,12 @@ class Book:
         """What was added after a mark, the oldest first, and the mark of now; without one, nothing.
 
         Rebuilt lines are not among it. After a crash a job may come twice. With `most_bytes` it is
-        no more than these hold, but for a longer line, and the mark is that of its end.
+        no more than these hold, but for a longer line, and the mark is that of its end. Where the
+        mark's file was the newest and has been taken away, it goes on from the end of what is left.
         """
         months = self._months()
-        if mark is None:
-            last = months[-1] if months else ""
+        last = months[-1] if months else ""
+        if mark is None or last < mark.month:
             return [], Mark(last, self._size(last) if last else 0)
         added: list[Ended] = []
         for name in (name for name in months if name >= mark.month):

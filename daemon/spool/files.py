@@ -15,7 +15,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
@@ -202,21 +202,20 @@ def _tag(place: Place) -> str:
     return hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
 
 
-def append_line(place: Place, line: bytes) -> None:
+def append_line(where: Callable[[], Place], line: bytes) -> None:
     """Add a line to a file of our own, made where there is none; on return it is on the disk.
 
-    On `OSError` a part of it may be there, all of it too, and the next line keeps apart from that.
-    Lines of several threads wait for the disk together.
+    `where` tells the file when no other line is being added. On `OSError` a part of it may be
+    there, all of it too, and the next line keeps apart from that. Lines of several threads wait for
+    the disk together.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    with (
-        place.reached() as (folder, name),
-        os.fdopen(
-            os.open(name, flags, 0o600, dir_fd=folder),
-            "w+b",  # a file that is open already is not emptied by this
-        ) as file,
-    ):
+    with ExitStack() as held:
         with _appending:
+            place = where()
+            folder, name = held.enter_context(place.reached())
+            # A file that is open already is not emptied by this mode.
+            file = held.enter_context(os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "w+b"))
             end = file.seek(0, os.SEEK_END)
             if end == 0:
                 sync_folder(place.parent)
