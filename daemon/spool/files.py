@@ -7,6 +7,7 @@ leads any of it out of its root.
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import os
 import pwd
@@ -32,6 +33,8 @@ _RENAME_NOREPLACE: Final = 1
 _RENAME_EXCHANGE: Final = 2
 # What a kernel or a file system answers that has no rename without replacing.
 _NO_NOREPLACE: Final = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
+# What a file system answers that has no locks.
+_NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EBADF}
 _NO_HARD_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 # Linux's NAME_MAX on every file system a spool is likely to lie on, in bytes.
@@ -118,17 +121,18 @@ def _rename_or_copy(source: Place, target: Place) -> bool:
     if target.is_there():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     temporary = target.beside(_name_while_copied(source))
-    _copy(source, temporary)
-    try:
-        rename(temporary, target)
-    except FileExistsError:
-        remove_file(temporary)
-        raise
+    with _created_for_us_alone(temporary) as file:
+        try:
+            _copy(source, file)
+            rename(temporary, target)
+        except OSError:
+            remove_file(temporary)
+            raise
     return True
 
 
 def _name_while_copied(source: Place) -> str:
-    """A hidden name, the same at each try, so that none leaves more than one."""
+    """A hidden name, the same at each try, so that the next clears what a crash has left."""
     name = f".retouchd-{source.parent.parent.name}-{source.name}"
     if len(os.fsencode(name)) <= MAX_NAME_BYTES:
         return name
@@ -448,6 +452,63 @@ def _created(place: Place) -> Iterator[BufferedRandom]:
         yield file
 
 
+@contextmanager
+def _created_for_us_alone(place: Place) -> Iterator[BufferedRandom]:
+    """A new, empty file; what a crash left under its name goes, and none that another process has
+    open like this. Raises `BlockingIOError` where one has.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with place.reached() as (fd, name):
+        _remove_left(fd, name)
+        try:
+            new = os.open(name, flags, 0o600, dir_fd=fd)
+        except FileExistsError:
+            raise _busy() from None
+    with naming(place), os.fdopen(new, "w+b") as file:
+        _lock(new)
+        about = place.about()  # until it was locked it may have been taken for a crash's
+        if about is None or not os.path.samestat(about, os.fstat(new)):
+            raise _busy()
+        yield file
+
+
+def _remove_left(folder: int, name: str) -> None:
+    """Remove a file, if it is there and nobody has it locked."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            _require_left(folder, name)
+        os.unlink(name, dir_fd=folder)
+
+
+def _require_left(folder: int, name: str) -> None:
+    """Raise `BlockingIOError` where a process has a file locked, or has just made it anew."""
+    for mode in (os.O_RDWR, os.O_RDONLY):  # NFS locks what is open for writing
+        flags = mode | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with (
+            suppress(PermissionError),
+            os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as left,
+        ):
+            _lock(left.fileno())
+            there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not os.path.samestat(there, os.fstat(left.fileno())):
+                raise _busy()
+            return
+
+
+def _lock(fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _busy() from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+def _busy() -> BlockingIOError:
+    return BlockingIOError(errno.EAGAIN, "another process is moving this file just now")
+
+
 def _replace(source: Place, target: Place) -> None:
     with target.reached() as (fd, name):  # both lie in one folder
         os.replace(source.name, name, src_dir_fd=fd, dst_dir_fd=fd)
@@ -483,9 +544,9 @@ def _exchange(one: Place, other: Place) -> bool:
         raise OSError(code, os.strerror(code), str(one), None, str(other))
 
 
-def _copy(source: Place, target: Place) -> None:
+def _copy(source: Place, file: BufferedRandom) -> None:
     """Copy a file with its mode, times and attributes. The owner can't go along without root."""
-    with reading(source) as original, _created(target) as file:
+    with reading(source) as original:
         shutil.copyfileobj(original, file, _CHUNK_BYTES)
         file.flush()
         about = os.fstat(original.fileno())
