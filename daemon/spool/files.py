@@ -15,16 +15,19 @@ import secrets
 import shutil
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedRandom, BufferedReader
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from daemon.events import Event
+from daemon.intake.names import MAX_NAME_BYTES, fitted, split_suffix
 from daemon.places import Place, naming
 
 log = structlog.get_logger()
@@ -36,9 +39,6 @@ _NO_NOREPLACE: Final = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 # What a file system answers that has no locks.
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EBADF}
 _NO_HARD_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
-
-# Linux's NAME_MAX on every file system a spool is likely to lie on, in bytes.
-MAX_NAME_BYTES: Final = 255
 
 # A folder that is still to be given its mode. After a crash in between it is found like this.
 _UNFINISHED_MODE: Final = 0o700
@@ -158,17 +158,17 @@ def write_own_page(
     What is there is replaced only where `is_ours` says so of its first bytes. Raises
     `FileExistsError` for whatever else has the name, with that as it was.
     """
+    is_it = partial(_is_page, is_ours=is_ours)
+    end_exchange(place, _tag(place), is_it)
     _require_ours(place, is_ours)  # before anything is written; and again when it is exchanged
-    tag = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
-    temporary = place.beside(f".retouchd-{tag}")
+    temporary = place.beside(f".retouchd-{_tag(place)}")
     with _created(temporary) as file:
         file.write(content)
         _finish(file, temporary, ownership)
     try:
         rename(temporary, place)
     except FileExistsError:
-        if not _replace_only(temporary, place, lambda other: _is_page(other, is_ours)):
-            remove_file(temporary)
+        if not _replace_only(temporary, place, is_it):
             raise
     sync_folder(place.parent)
 
@@ -237,7 +237,8 @@ def publish(
 
     `tag` makes the temporary's name unique to the job. A file that is there stays, and
     `FileExistsError` is raised, but for one whose content has the SHA-256 `replaces`: an earlier
-    try's output is replaced. The folder itself is synced by the caller, once for all outputs.
+    try's output is replaced, and what a crash left of that `end_exchange` ends before. The folder
+    itself is synced by the caller, once for all outputs.
     """
     temporary = target.beside(f".retouchd-{tag}")
     with reading(source) as original, _created(temporary) as file:
@@ -246,10 +247,11 @@ def publish(
     try:
         rename(temporary, target)
     except FileExistsError:
-        if replaces is None or not _replace_only(
-            temporary, target, lambda place: sha256_of(place) == replaces
-        ):
+        if replaces is None:
             remove_file(temporary)
+            raise
+        ours = (replaces, sha256_of(source))
+        if not _replace_only(temporary, target, lambda place: has_content(place, ours)):
             raise
 
 
@@ -433,6 +435,12 @@ def is_same_content(one: Place, other: Place) -> bool:
     return content is not None and content == sha256_of(other)
 
 
+def has_content(place: Place, hashes: Iterable[str | None]) -> bool:
+    """True for a regular file whose content has one of these SHA-256."""
+    content = sha256_of(place)
+    return content is not None and content in hashes
+
+
 def sha256_of(place: Place) -> str | None:
     """The content's SHA-256 in hex; None where there is no regular file."""
     try:
@@ -514,22 +522,63 @@ def _replace(source: Place, target: Place) -> None:
         os.replace(source.name, name, src_dir_fd=fd, dst_dir_fd=fd)
 
 
-def _replace_only(source: Place, target: Place, is_it: Callable[[Place], bool]) -> bool:
-    """Replace a file by another in its folder, if `is_it` says so. False, with both as they were,
-    where it does not: it may have become a user's since it was looked at."""
-    if not _exchange(source, target):
-        if not is_it(target):
-            return False
-        _replace(source, target)
-        return True
-    if is_it(source):
-        remove_file(source)
-        return True
+def _replace_only(source: Place, target: Place, is_ours: Callable[[Place], bool]) -> bool:
+    """Replace a file by another in its folder, if `is_ours` says so. Where it does not the other
+    stays, and False is returned: it may have become a user's since it was looked at."""
+    ready = _ready(source)
+    rename(source, ready)
+    if not _exchange(ready, target):  # a file system that offers nothing better
+        is_replaced = is_ours(target)
+        if is_replaced:
+            _replace(ready, target)
+        remove_file(ready)
+        return is_replaced
     try:
-        _exchange(source, target)
-    except FileNotFoundError:  # ours has been taken away: what was there goes back all the same
-        rename(source, target)
+        return _end_exchange(ready, target, is_ours)
+    except OSError:
+        with suppress(OSError):
+            _exchange(ready, target)
+        raise
+
+
+def _ready(temporary: Place) -> Place:
+    """The name of what is whole, and of what it has changed places with. Another than the one it
+    is written under: what a crash leaves there is a part of ours, what it leaves here a user's."""
+    return temporary.beside(f"{temporary.name}-whole")
+
+
+def end_exchange(target: Place, tag: str, is_ours: Callable[[Place], bool]) -> None:
+    """End what a crash or a trouble cut short of a replacing: a file of somebody else's that was
+    in its way gets its name back, or where that is taken one beside it."""
+    _end_exchange(_ready(target.beside(f".retouchd-{tag}")), target, is_ours)
+
+
+def _end_exchange(ready: Place, target: Place, is_ours: Callable[[Place], bool]) -> bool:
+    """False where it was not ours that `ready` held."""
+    if not ready.is_there():
+        return True
+    if is_ours(ready):
+        remove_file(ready)
+        return True
+    with suppress(FileNotFoundError):  # ours has been taken away: what was there goes back too
+        if is_ours(target) and _exchange(ready, target) and is_ours(ready):
+            remove_file(ready)
+            return False
+    _show(ready, target)
     return False
+
+
+def _show(hidden: Place, wanted: Place) -> None:
+    """Give a hidden file the name that is wanted, or where that is taken the next with a number."""
+    stem, suffix = split_suffix(wanted.name)
+    for number in count(2):
+        try:
+            rename(hidden, wanted)
+        except FileExistsError:
+            wanted = wanted.beside(fitted(stem, f".{number}{suffix}"))
+        else:
+            sync_folder(wanted.parent)
+            return
 
 
 def _exchange(one: Place, other: Place) -> bool:
