@@ -70,13 +70,37 @@ def _below(lines: list[str], heading: str) -> tuple[str, ...]:
 
 def _first(line: str, reason: Reason) -> tuple[str, dict[str, str | int | float]]:
     """The picture's name, and the facts that the reason's sentence was filled with."""
-    pattern, named = "(.*?): ", list[str]()
-    for literal, field, _, _ in Formatter().parse(reason.says):
-        pattern += re.escape(literal)
-        if field is not None:
-            pattern += f"(?P={field})" if field in named else f"(?P<{field}>.*)"
-            named.append(field)
-    found = re.fullmatch(pattern, line)
-    if found is None:  # the words of another version
+    parts = list(Formatter().parse(reason.says))
+    fields = [field for _, field, _, _ in parts if field is not None]
+    begin, *words = (literal for literal, _, _, _ in parts)
+    name, found, rest = line.partition(f": {begin}")
+    values = _before_each(words if len(words) == len(fields) else [*words, ""], rest)
+    if not found or values is None or not _agree(fields, values):  # the words of another version
         return line.partition(": ")[0], {}
-    return found[1], {name: found[name] for name in named}
+    return name, dict(zip(fields, values, strict=True))
+
+
+def _before_each(words: list[str], text: str) -> list[str] | None:
+    """What stands before each of the words, the last of which must end the text; None where they
+    are not in it, in this order.
+
+    Each is looked for once, from the end on: a note may be forged, and must cost no more than its
+    length asks for.
+    """
+    if not words:
+        return None if text else []
+    if not text.endswith(words[-1]):
+        return None
+    values = [text[: len(text) - len(words[-1])]]
+    for word in reversed(words[:-1]):
+        at = values[0].rfind(word)
+        if at < 0:
+            return None
+        values[:1] = [values[0][:at], values[0][at + len(word) :]]
+    return values
+
+
+def _agree(fields: list[str], values: list[str]) -> bool:
+    """Whether a fact that the words tell twice is the same both times."""
+    facts = dict(zip(fields, values, strict=True))
+    return all(facts[field] == value for field, value in zip(fields, values, strict=True))

@@ -1,8 +1,10 @@
 """The book again, from the folders: what they tell, and that nobody can tell it stories."""
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import pytest
@@ -104,6 +106,33 @@ def test_a_note_tells_its_reason_again_in_the_same_words(reason: Any, spool: Spo
     assert (note.job, note.name, note.story) == (JOB, "cat.jpg", ("once: it died", "twice"))
     assert note.report.key == reason.key
     assert note.report.trouble(attempts=3).sentence == report.trouble(attempts=3).sentence
+
+
+@pytest.mark.parametrize("key", sorted(REASONS))
+def test_a_forged_note_costs_no_more_than_its_length(key: str) -> None:
+    """The words of its reason over and over again, without the last: many ways lead nowhere."""
+    words = "".join(literal for literal, *_ in list(Formatter().parse(REASONS[key].says))[:-1])
+    forged = f": {words}" * (200_000 // (len(words) + 2))
+    began = time.process_time()
+    note = read_note(f"{forged}\n\n(reason: {key}, job: {JOB})\n")
+    assert note is not None
+    assert note.report.key == key
+    assert time.process_time() - began < 5
+
+
+def test_a_forged_log_costs_no_more_than_its_length() -> None:
+    forged = "a" + "  1 x 1  9 bytes" * 50_000
+    began = time.process_time()
+    assert read_log(f"picture: {forged}\nmask: {forged}\n", []) is None
+    assert time.process_time() - began < 5
+
+
+def test_where_a_fact_stands_twice_in_a_note_both_must_be_the_same() -> None:
+    told = "cat.jpg: the picture has 3 x 4 pixels; the model needs 8 x {}."
+    last = f"(reason: too_small, job: {JOB})"
+    notes = [read_note(f"{told.format(number)}\n\n{last}\n") for number in (8, 9)]
+    facts = [note.report.facts for note in notes if note]
+    assert facts == [{"width": "3", "height": "4", "smallest": "8"}, {}]
 
 
 def finish(spool: Spool, name: str) -> None:
