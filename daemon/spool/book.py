@@ -159,10 +159,11 @@ class Book:
     def rebuild(self, found: Iterable[Ended]) -> int:
         """Enter jobs that were found otherwise, where the book lacks them; returns how many.
 
-        The lines of the months stay as they are. On return all is on the disk.
+        What could not be read again from the book is left out. The lines of the months stay as they
+        are. On return all is on the disk.
         """
         known = {ended.job for ended in self.newest()}
-        new = {ended.job: ended for ended in found if ended.job not in known}
+        new = {e.job: e for e in found if e.job not in known and self._can_be_read(e)}
         if new:
             ownership = self._ownership()
             files.make_folders(self._folder, ownership)
@@ -171,6 +172,9 @@ class Book:
             content = b"".join(map(line_of, lines))
             files.write_durably(self._folder / REBUILT, content, ownership)
         return len(new)
+
+    def _can_be_read(self, ended: Ended) -> bool:
+        return any(self._understood([line_of(ended)]))
 
     def _ownership(self) -> files.Ownership:
         """The daemon must be able to read it, also where root has written it."""
