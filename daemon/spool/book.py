@@ -110,7 +110,13 @@ class Book:
         """Add a job. On return its line is on the disk; on `OSError` it may be, and then counts."""
         files.make_folders(self._folder, files.PRIVATE)
         month = time.strftime("%Y-%m", time.gmtime(ended.ended_at)) + _SUFFIX
-        files.append_line(lambda: self._folder / max([month, *self._months()]), line_of(ended))
+        files.append_line(
+            lambda: self._folder / max([month, *months_in(self._folder)]), line_of(ended)
+        )
+
+    def _growing_in(self, month: str) -> Place:
+        """The file that grows in a month: the newest, or else that month's own."""
+        return self._folder / max([month, *months_in(self._folder)])
 
     def newest(self, holding: str = "") -> Iterator[Ended]:
         """All jobs, each once, the last that ended first; no more of the book is read than is used.
@@ -120,7 +126,7 @@ class Book:
         self.passed_over = 0
         needle = json.dumps(holding)[1:-1].encode("ascii")
         own = chain.from_iterable(
-            self._backwards(name, needle) for name in reversed(self._months())
+            self._backwards(name, needle) for name in reversed(months_in(self._folder))
         )
         rebuilt = self._backwards(REBUILT, needle)
         known: set[str] = set()
@@ -140,7 +146,7 @@ class Book:
         no more than these hold, but for a longer line, and the mark is that of its end. Where the
         mark's file was the newest and has been taken away, it goes on from the end of what is left.
         """
-        months = self._months()
+        months = months_in(self._folder)
         last = months[-1] if months else ""
         if mark is None or last < mark.month:
             return [], Mark(last, self._size(last) if last else 0)
@@ -183,13 +189,6 @@ class Book:
             return files.PRIVATE
         return replace(files.PRIVATE, uid=about.st_uid, gid=about.st_gid)
 
-    def _months(self) -> list[str]:
-        try:
-            names = [name for name, _ in self._folder.listing()]
-        except FileNotFoundError:
-            return []
-        return sorted(name for name in names if _MONTH.fullmatch(name))
-
     def _size(self, name: str) -> int:
         about = (self._folder / name).about()
         return about.st_size if about else 0
@@ -214,6 +213,15 @@ class Book:
                 yield ended_of(line)
             except ValueError:
                 self.passed_over += 1
+
+
+def months_in(folder: Place) -> list[str]:
+    """The names of the months' files in the folder of a book, the oldest first."""
+    try:
+        names = [name for name, _ in folder.listing()]
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in names if _MONTH.fullmatch(name))
 
 
 def line_of(ended: Ended) -> bytes:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_jobs import claim, produce
 
+from daemon.places import Place
 from daemon.reasons import Report, Trouble
 from daemon.spool import book, files, jobs, recovery
 from daemon.spool.book import REBUILT, Book, Ended, Facts, Mark, ended_of, line_of
@@ -141,19 +142,19 @@ def test_a_job_that_ended_last_month_is_told_though_one_of_this_month_came_befor
 
 
 def test_the_file_is_chosen_when_no_other_line_is_being_added(
-    kept: Book, monkeypatch: pytest.MonkeyPatch
+    kept: Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else what was chosen is not the newest any more, and who has read that does not come back."""
-    real, mine, theirs = kept._months, threading.Event(), threading.Event()
+    real, mine, theirs = book.months_in, threading.Event(), threading.Event()
 
-    def slow() -> list[str]:
-        found = real()
+    def slow(folder: Place) -> list[str]:
+        found = real(folder)
         if threading.current_thread() is waits:
             mine.set()
             theirs.wait(0.5)
         return found
 
-    monkeypatch.setattr(kept, "_months", slow)
+    monkeypatch.setattr(book, "months_in", slow)
     waits = threading.Thread(target=kept.append, args=(ended("november", NOVEMBER),))
     waits.start()
     mine.wait(5)
@@ -161,7 +162,10 @@ def test_the_file_is_chosen_when_no_other_line_is_being_added(
     theirs.set()
     waits.join()
     assert [each.job for each in kept.since(Mark("", 0))[0]] == ["november", "december"]
-    assert kept._months() == ["2026-11.jsonl", "2026-12.jsonl"]
+    assert {path.name for path in month(tmp_path).parent.iterdir()} == {
+        "2026-11.jsonl",
+        "2026-12.jsonl",
+    }
 
 
 def test_when_the_newest_month_was_taken_away_the_next_jobs_are_told(
