@@ -4,6 +4,7 @@ The junk is what uploaders, shares and desktops leave beside the pictures: it is
 nor reported.
 """
 
+import os
 import re
 from typing import Final, Literal, cast
 
@@ -11,6 +12,9 @@ from daemon.spelling import folded as folded
 
 Kind = Literal["picture", "unreadable", "marker"]
 Junk = Literal["hidden", "backup", "temporary", "desktop"]
+
+# Linux's NAME_MAX on every file system a spool is likely to lie on, in bytes.
+MAX_NAME_BYTES: Final = 255
 
 PICTURE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
@@ -60,6 +64,14 @@ def split_suffix(name: str) -> tuple[str, str]:
     """`("cat", ".JPG")` for `cat.JPG`. A name without a dot has no suffix, nor has `.cat`."""
     stem, dot, suffix = name.rpartition(".")
     return (stem, dot + suffix) if stem else (name, "")
+
+
+def fitted(base: str, suffix: str) -> str:
+    """`base + suffix`, the base shortened to what a file name may have in bytes."""
+    room = MAX_NAME_BYTES - len(os.fsencode(suffix))
+    while len(os.fsencode(base)) > room:
+        base = base[:-1]  # a character, whole, or a byte that is none
+    return base + suffix
 
 
 def kind_of(name: str, *, with_markers: bool = False) -> Kind | None:

@@ -6,23 +6,26 @@ some of those that were given up. What neither tells is left empty.
 
 import calendar
 import re
+import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from daemon.intake.names import kind_of
+from daemon.intake.names import kind_of, split_suffix
 from daemon.intake.pairing import Role
 from daemon.people.reach import reached_work
 from daemon.places import Place
+from daemon.reasons import one_line
 from daemon.settings import Settings
 from daemon.spool import files
 from daemon.spool.book import Book, Ended
 from daemon.spool.notes import Note, read_note
 from daemon.supervisor.joblog import read_log
 
-# The suffixes of what is published beside a log; a number would be another job's.
-_OUTPUT: Final = re.compile(r"(\.[a-z]{1,7}){1,2}", re.ASCII)
+# How what is published beside a log ends, `cat.preview.jpg` say; a number would be another job's.
+_OUTPUT: Final = re.compile(r"(.+?)(?:\.(?:preview|alpha|trimap))?\.[a-z]{1,7}", re.DOTALL)
+_NUMBER: Final = re.compile(r"\.\d+$", re.ASCII)
 # A log or a note is a page of text.
 _LONGEST_BYTES: Final = 1 << 20
 # Deeper than any folder that a scan goes into.
@@ -36,7 +39,18 @@ def rebuild_book(settings: Settings) -> int:
     """
     folders = settings.folders()
     found = [*_done(folders["outbox"]), *_failed(folders["failed"])]
-    return Book(folders["work"]).rebuild(found)
+    jobs: dict[str, Ended] = {}
+    for ended in sorted(found, key=_likeness, reverse=True):  # people copy folders with results
+        jobs.setdefault(ended.job, ended)
+    return Book(folders["work"]).rebuild(jobs.values())
+
+
+def _likeness(ended: Ended) -> int:
+    """How much the place of a log, in the outbox, is like that of its picture in the inbox."""
+    folder, _, name = (ended.outputs[0] if ended.outputs else "").rpartition("/")
+    above, _, picture = ended.picture.rpartition("/")
+    base = one_line(_NUMBER.sub("", name.removesuffix(".log")))
+    return 2 * (one_line(folder) == above) + (base == split_suffix(picture)[0])
 
 
 def say_rebuilt(settings: Settings) -> str:
@@ -52,26 +66,37 @@ def say_rebuilt(settings: Settings) -> str:
 
 def _done(outbox: Path) -> Iterator[Ended]:
     for folder, names in _folders(Place(outbox)):
-        for name in names:
-            ended = read_log_at(folder, name, names) if name.endswith(".log") else None
+        for log, beside in _by_log(names).items():
+            ended = _read_log(folder, log, beside)
             if ended is not None:
                 yield ended
 
 
-def read_log_at(folder: Place, log: str, names: Iterable[str]) -> Ended | None:
+def read_log_at(folder: Place, log: str, names: Sequence[str]) -> Ended | None:
     """The job that a log in a folder of the outbox tells of; None where it is none of ours.
 
     `names` are all in the folder: what was published with the log lies beside it.
     """
-    base = log.removesuffix(".log")
-    beside = [
-        other
-        for other in names
-        if other.startswith(base) and _OUTPUT.fullmatch(other.removeprefix(base))
-    ]
+    return _read_log(folder, log, _by_log(names).get(log, []))
+
+
+def _read_log(folder: Place, log: str, beside: Sequence[str]) -> Ended | None:
     # The log comes first, as in a line of the book.
-    beside.sort(key=lambda other: (other != log, other))
-    return read_log(_text(folder / log), [(folder / other).path for other in beside])
+    outputs = [(folder / name).path for name in (log, *beside)]
+    return read_log(_text(folder / log), outputs)
+
+
+def _by_log(names: Sequence[str]) -> dict[str, list[str]]:
+    """The logs in a folder, each with what was published beside it."""
+    found: dict[str, list[str]] = {name: [] for name in names if name.endswith(".log")}
+    for name in names:
+        # `cat.alpha.png` is of `cat`, or else the result of a picture called `cat.alpha`.
+        output = None if name in found else _OUTPUT.fullmatch(name)
+        bases = (output[1], name.rpartition(".")[0]) if output else ()
+        log = next((log for log in (f"{base}.log" for base in bases) if log in found), None)
+        if log is not None:
+            found[log].append(name)
+    return found
 
 
 def _failed(failed: Path) -> Iterator[Ended]:
@@ -118,14 +143,16 @@ def _claimed_at(job: str, ended_at: float) -> float:
 
 
 def _folders(folder: Place, depth: int = 0) -> Iterator[tuple[Place, list[str]]]:
-    """Each folder below one, with the names in it, hidden ones left out; through no link."""
+    """Each folder below one, its names sorted, hidden ones left out; through no link."""
     try:
-        names = [name for name, _ in folder.listing() if not name.startswith(".")]
+        listed = sorted(folder.listing(), key=lambda each: each[0])
     except OSError:
         return
-    yield folder, names
-    for name in names:
-        if depth < _DEEPEST and (folder / name).is_folder():
+    there = {name: about for name, about in listed if not name.startswith(".")}
+    yield folder, list(there)
+    for name, about in there.items():
+        is_folder = not isinstance(about, OSError) and stat.S_ISDIR(about.st_mode)
+        if depth < _DEEPEST and is_folder:
             yield from _folders(folder / name, depth + 1)
 
 

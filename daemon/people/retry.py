@@ -149,6 +149,8 @@ def _returned(spool: Spool, fallen: Fallen, user: User) -> Outcome:
             f"left: {names}: another {there} lies in the inbox now. It is never replaced: wait "
             "until it is done, or rename one of them.",
         )
+    except BlockingIOError as error:
+        return Outcome(False, f"left: {names}: {error.strerror}.")
     except OSError as error:
         return Outcome(False, f"left: {names}: {_why_not(error, user)}")
     if fallen.is_numbered:

@@ -1,10 +1,13 @@
 """The book: what became of each picture, a line each, kept for years.
 
 `work/.book/2026-11.jsonl` holds the jobs that ended in a month (UTC), a JSON object a line, in the
-order in which they ended. A job's line is on the disk before the job is forgotten, so a crash may
-write it twice and never loses it: of two lines of one job the last one counts. A line that a crash
-cut off is passed over. Only the daemon that holds the spool's lock writes; anyone who may may read,
-at any time.
+order in which they ended. Only the newest file ever grows, and never is an older one begun: where
+the clock was ahead for a while, that file takes all that follows until its month has passed. So
+whoever has read up to some line has read all that ended before.
+
+A job's line is on the disk before the job is forgotten, so a crash may write it twice and never
+loses it: of two lines of one job the last one counts. A line that a crash cut off is passed over.
+Only the daemon that holds the spool's lock writes; anyone who may may read, at any time.
 
 `work/.book/rebuilt.jsonl` holds what was found out later of jobs that the months lack; it is
 written as a whole, by `retouchd history --rebuild` alone.
@@ -117,8 +120,14 @@ class Book:
     def append(self, ended: Ended) -> None:
         """Add a job. On return its line is on the disk; on `OSError` it may be, and then counts."""
         files.make_folders(self._folder, files.PRIVATE)
-        month = time.strftime("%Y-%m", time.gmtime(ended.ended_at))
-        files.append_line(self._folder / f"{month}{_SUFFIX}", line_of(ended))
+        month = time.strftime("%Y-%m", time.gmtime(ended.ended_at)) + _SUFFIX
+        files.append_line(
+            lambda: self._folder / max([month, *months_in(self._folder)]), line_of(ended)
+        )
+
+    def _growing_in(self, month: str) -> Place:
+        """The file that grows in a month: the newest, or else that month's own."""
+        return self._folder / max([month, *months_in(self._folder)])
 
     def newest(self, holding: str = "") -> Iterator[Ended]:
         """All jobs, each once, the last that ended first; no more of the book is read than is used.
@@ -128,7 +137,7 @@ class Book:
         self.passed_over = 0
         needle = json.dumps(holding)[1:-1].encode("ascii")
         own = chain.from_iterable(
-            self._backwards(name, needle) for name in reversed(self._months())
+            self._backwards(name, needle) for name in reversed(months_in(self._folder))
         )
         rebuilt = self._backwards(REBUILT, needle)
         known: set[str] = set()
@@ -145,11 +154,12 @@ class Book:
         """What was added after a mark, the oldest first, and the mark of now; without one, nothing.
 
         Rebuilt lines are not among it. After a crash a job may come twice. With `most_bytes` it is
-        no more than these hold, but for a longer line, and the mark is that of its end.
+        no more than these hold, but for a longer line, and the mark is that of its end. Where the
+        mark's file was the newest and has been taken away, it goes on from the end of what is left.
         """
-        months = self._months()
-        if mark is None:
-            last = months[-1] if months else ""
+        months = months_in(self._folder)
+        last = months[-1] if months else ""
+        if mark is None or last < mark.month:
             return [], Mark(last, self._size(last) if last else 0)
         added: list[Ended] = []
         for name in (name for name in months if name >= mark.month):
@@ -166,10 +176,11 @@ class Book:
     def rebuild(self, found: Iterable[Ended]) -> int:
         """Enter jobs that were found otherwise, where the book lacks them; returns how many.
 
-        The lines of the months stay as they are. On return all is on the disk.
+        What could not be read again from the book is left out. The lines of the months stay as they
+        are. On return all is on the disk.
         """
         known = {ended.job for ended in self.newest()}
-        new = {ended.job: ended for ended in found if ended.job not in known}
+        new = {e.job: e for e in found if e.job not in known and self._can_be_read(e)}
         if new:
             ownership = self._ownership()
             files.make_folders(self._folder, ownership)
@@ -179,19 +190,15 @@ class Book:
             files.write_durably(self._folder / REBUILT, content, ownership)
         return len(new)
 
+    def _can_be_read(self, ended: Ended) -> bool:
+        return any(self._understood([line_of(ended)]))
+
     def _ownership(self) -> files.Ownership:
         """The daemon must be able to read it, also where root has written it."""
         about = self._folder.root.stat()
         if about.st_uid == os.geteuid():
             return files.PRIVATE
         return replace(files.PRIVATE, uid=about.st_uid, gid=about.st_gid)
-
-    def _months(self) -> list[str]:
-        try:
-            names = [name for name, _ in self._folder.listing()]
-        except FileNotFoundError:
-            return []
-        return sorted(name for name in names if _MONTH.fullmatch(name))
 
     def _size(self, name: str) -> int:
         about = (self._folder / name).about()
@@ -217,6 +224,15 @@ class Book:
                 yield ended_of(line)
             except ValueError:
                 self.passed_over += 1
+
+
+def months_in(folder: Place) -> list[str]:
+    """The names of the months' files in the folder of a book, the oldest first."""
+    try:
+        names = [name for name, _ in folder.listing()]
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in names if _MONTH.fullmatch(name))
 
 
 def line_of(ended: Ended) -> bytes:

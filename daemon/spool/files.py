@@ -7,6 +7,7 @@ leads any of it out of its root.
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import os
 import pwd
@@ -14,16 +15,19 @@ import secrets
 import shutil
 import stat
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedRandom, BufferedReader
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from daemon.events import Event
+from daemon.intake.names import MAX_NAME_BYTES, fitted, split_suffix
 from daemon.places import Place, naming
 
 log = structlog.get_logger()
@@ -32,10 +36,9 @@ _RENAME_NOREPLACE: Final = 1
 _RENAME_EXCHANGE: Final = 2
 # What a kernel or a file system answers that has no rename without replacing.
 _NO_NOREPLACE: Final = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
+# What a file system answers that has no locks.
+_NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EBADF}
 _NO_HARD_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
-
-# Linux's NAME_MAX on every file system a spool is likely to lie on, in bytes.
-MAX_NAME_BYTES: Final = 255
 
 # A folder that is still to be given its mode. After a crash in between it is found like this.
 _UNFINISHED_MODE: Final = 0o700
@@ -118,17 +121,18 @@ def _rename_or_copy(source: Place, target: Place) -> bool:
     if target.is_there():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     temporary = target.beside(_name_while_copied(source))
-    _copy(source, temporary)
-    try:
-        rename(temporary, target)
-    except FileExistsError:
-        remove_file(temporary)
-        raise
+    with _created_for_us_alone(temporary) as file:
+        try:
+            _copy(source, file)
+            rename(temporary, target)
+        except OSError:
+            remove_file(temporary)
+            raise
     return True
 
 
 def _name_while_copied(source: Place) -> str:
-    """A hidden name, the same at each try, so that none leaves more than one."""
+    """A hidden name, the same at each try, so that the next clears what a crash has left."""
     name = f".retouchd-{source.parent.parent.name}-{source.name}"
     if len(os.fsencode(name)) <= MAX_NAME_BYTES:
         return name
@@ -154,17 +158,17 @@ def write_own_page(
     What is there is replaced only where `is_ours` says so of its first bytes. Raises
     `FileExistsError` for whatever else has the name, with that as it was.
     """
+    is_it = partial(_is_page, is_ours=is_ours)
+    end_exchange(place, _tag(place), is_it)
     _require_ours(place, is_ours)  # before anything is written; and again when it is exchanged
-    tag = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
-    temporary = place.beside(f".retouchd-{tag}")
+    temporary = place.beside(f".retouchd-{_tag(place)}")
     with _created(temporary) as file:
         file.write(content)
         _finish(file, temporary, ownership)
     try:
         rename(temporary, place)
     except FileExistsError:
-        if not _replace_only(temporary, place, lambda other: _is_page(other, is_ours)):
-            remove_file(temporary)
+        if not _replace_only(temporary, place, is_it):
             raise
     sync_folder(place.parent)
 
@@ -202,21 +206,20 @@ def _tag(place: Place) -> str:
     return hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
 
 
-def append_line(place: Place, line: bytes) -> None:
+def append_line(where: Callable[[], Place], line: bytes) -> None:
     """Add a line to a file of our own, made where there is none; on return it is on the disk.
 
-    On `OSError` a part of it may be there, all of it too, and the next line keeps apart from that.
-    Lines of several threads wait for the disk together.
+    `where` tells the file when no other line is being added. On `OSError` a part of it may be
+    there, all of it too, and the next line keeps apart from that. Lines of several threads wait for
+    the disk together.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    with (
-        place.reached() as (folder, name),
-        os.fdopen(
-            os.open(name, flags, 0o600, dir_fd=folder),
-            "w+b",  # a file that is open already is not emptied by this
-        ) as file,
-    ):
+    with ExitStack() as held:
         with _appending:
+            place = where()
+            folder, name = held.enter_context(place.reached())
+            # A file that is open already is not emptied by this mode.
+            file = held.enter_context(os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "w+b"))
             end = file.seek(0, os.SEEK_END)
             if end == 0:
                 sync_folder(place.parent)
@@ -234,7 +237,8 @@ def publish(
 
     `tag` makes the temporary's name unique to the job. A file that is there stays, and
     `FileExistsError` is raised, but for one whose content has the SHA-256 `replaces`: an earlier
-    try's output is replaced. The folder itself is synced by the caller, once for all outputs.
+    try's output is replaced, and what a crash left of that `end_exchange` ends before. The folder
+    itself is synced by the caller, once for all outputs.
     """
     temporary = target.beside(f".retouchd-{tag}")
     with reading(source) as original, _created(temporary) as file:
@@ -243,10 +247,11 @@ def publish(
     try:
         rename(temporary, target)
     except FileExistsError:
-        if replaces is None or not _replace_only(
-            temporary, target, lambda place: sha256_of(place) == replaces
-        ):
+        if replaces is None:
             remove_file(temporary)
+            raise
+        ours = (replaces, sha256_of(source))
+        if not _replace_only(temporary, target, lambda place: has_content(place, ours)):
             raise
 
 
@@ -430,6 +435,12 @@ def is_same_content(one: Place, other: Place) -> bool:
     return content is not None and content == sha256_of(other)
 
 
+def has_content(place: Place, hashes: Iterable[str | None]) -> bool:
+    """True for a regular file whose content has one of these SHA-256."""
+    content = sha256_of(place)
+    return content is not None and content in hashes
+
+
 def sha256_of(place: Place) -> str | None:
     """The content's SHA-256 in hex; None where there is no regular file."""
     try:
@@ -449,27 +460,125 @@ def _created(place: Place) -> Iterator[BufferedRandom]:
         yield file
 
 
+@contextmanager
+def _created_for_us_alone(place: Place) -> Iterator[BufferedRandom]:
+    """A new, empty file; what a crash left under its name goes, and none that another process has
+    open like this. Raises `BlockingIOError` where one has.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with place.reached() as (fd, name):
+        _remove_left(fd, name)
+        try:
+            new = os.open(name, flags, 0o600, dir_fd=fd)
+        except FileExistsError:
+            raise _busy() from None
+    with naming(place), os.fdopen(new, "w+b") as file:
+        _lock(new)
+        about = place.about()  # until it was locked it may have been taken for a crash's
+        if about is None or not os.path.samestat(about, os.fstat(new)):
+            raise _busy()
+        yield file
+
+
+def _remove_left(folder: int, name: str) -> None:
+    """Remove a file, if it is there and nobody has it locked."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            _require_left(folder, name)
+        os.unlink(name, dir_fd=folder)
+
+
+def _require_left(folder: int, name: str) -> None:
+    """Raise `BlockingIOError` where a process has a file locked, or has just made it anew."""
+    for mode in (os.O_RDWR, os.O_RDONLY):  # NFS locks what is open for writing
+        flags = mode | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with (
+            suppress(PermissionError),
+            os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as left,
+        ):
+            _lock(left.fileno())
+            there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not os.path.samestat(there, os.fstat(left.fileno())):
+                raise _busy()
+            return
+
+
+def _lock(fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _busy() from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+def _busy() -> BlockingIOError:
+    return BlockingIOError(errno.EAGAIN, "another process is moving this file just now")
+
+
 def _replace(source: Place, target: Place) -> None:
     with target.reached() as (fd, name):  # both lie in one folder
         os.replace(source.name, name, src_dir_fd=fd, dst_dir_fd=fd)
 
 
-def _replace_only(source: Place, target: Place, is_it: Callable[[Place], bool]) -> bool:
-    """Replace a file by another in its folder, if `is_it` says so. False, with both as they were,
-    where it does not: it may have become a user's since it was looked at."""
-    if not _exchange(source, target):
-        if not is_it(target):
-            return False
-        _replace(source, target)
-        return True
-    if is_it(source):
-        remove_file(source)
-        return True
+def _replace_only(source: Place, target: Place, is_ours: Callable[[Place], bool]) -> bool:
+    """Replace a file by another in its folder, if `is_ours` says so. Where it does not the other
+    stays, and False is returned: it may have become a user's since it was looked at."""
+    ready = _ready(source)
+    rename(source, ready)
+    if not _exchange(ready, target):  # a file system that offers nothing better
+        is_replaced = is_ours(target)
+        if is_replaced:
+            _replace(ready, target)
+        remove_file(ready)
+        return is_replaced
     try:
-        _exchange(source, target)
-    except FileNotFoundError:  # ours has been taken away: what was there goes back all the same
-        rename(source, target)
+        return _end_exchange(ready, target, is_ours)
+    except OSError:
+        with suppress(OSError):
+            _exchange(ready, target)
+        raise
+
+
+def _ready(temporary: Place) -> Place:
+    """The name of what is whole, and of what it has changed places with. Another than the one it
+    is written under: what a crash leaves there is a part of ours, what it leaves here a user's."""
+    return temporary.beside(f"{temporary.name}-whole")
+
+
+def end_exchange(target: Place, tag: str, is_ours: Callable[[Place], bool]) -> None:
+    """End what a crash or a trouble cut short of a replacing: a file of somebody else's that was
+    in its way gets its name back, or where that is taken one beside it."""
+    _end_exchange(_ready(target.beside(f".retouchd-{tag}")), target, is_ours)
+
+
+def _end_exchange(ready: Place, target: Place, is_ours: Callable[[Place], bool]) -> bool:
+    """False where it was not ours that `ready` held."""
+    if not ready.is_there():
+        return True
+    if is_ours(ready):
+        remove_file(ready)
+        return True
+    with suppress(FileNotFoundError):  # ours has been taken away: what was there goes back too
+        if is_ours(target) and _exchange(ready, target) and is_ours(ready):
+            remove_file(ready)
+            return False
+    _show(ready, target)
     return False
+
+
+def _show(hidden: Place, wanted: Place) -> None:
+    """Give a hidden file the name that is wanted, or where that is taken the next with a number."""
+    stem, suffix = split_suffix(wanted.name)
+    for number in count(2):
+        try:
+            rename(hidden, wanted)
+        except FileExistsError:
+            wanted = wanted.beside(fitted(stem, f".{number}{suffix}"))
+        else:
+            sync_folder(wanted.parent)
+            return
 
 
 def _exchange(one: Place, other: Place) -> bool:
@@ -484,9 +593,9 @@ def _exchange(one: Place, other: Place) -> bool:
         raise OSError(code, os.strerror(code), str(one), None, str(other))
 
 
-def _copy(source: Place, target: Place) -> None:
+def _copy(source: Place, file: BufferedRandom) -> None:
     """Copy a file with its mode, times and attributes. The owner can't go along without root."""
-    with reading(source) as original, _created(target) as file:
+    with reading(source) as original:
         shutil.copyfileobj(original, file, _CHUNK_BYTES)
         file.flush()
         about = os.fstat(original.fileno())

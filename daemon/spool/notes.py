@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from string import Formatter
 from typing import Final
 
@@ -12,8 +13,6 @@ from daemon.spool.record import Record
 _LAST: Final = re.compile(
     r"\(reason: (?P<key>[a-z_0-9]+), job: (?P<job>\d{8}T\d{6}-[0-9a-f]{8})\)", re.ASCII
 )
-# What fills a field that is told as people say it; any other may hold whatever there is.
-_SPOKEN: Final = {"times": r"once|\S+ times|\?", "span": r"\S+ \w+|\?"}
 _FILES: Final = "The files, put into failed with this note:"
 _STORY: Final = "What happened:"
 
@@ -72,14 +71,46 @@ def _below(lines: list[str], heading: str) -> tuple[str, ...]:
 
 def _first(line: str, reason: Reason) -> tuple[str, dict[str, str | int | float]]:
     """The picture's name, and the facts that the reason's sentence was filled with."""
-    pattern, named = "(.*?): ", list[str]()
-    for literal, field, form, _ in Formatter().parse(reason.says):
-        pattern += re.escape(literal)
-        if field is not None:
-            filled = _SPOKEN.get(form or "", ".*")
-            pattern += f"(?P={field})" if field in named else f"(?P<{field}>{filled})"
-            named.append(field)
-    found = re.fullmatch(pattern, line)
-    if found is None:  # the words of another version
+    parts = list(Formatter().parse(reason.says))
+    fields = [field for _, field, _, _ in parts if field is not None]
+    begin, *words = (literal for literal, _, _, _ in parts)
+    words = words if len(words) == len(fields) else [*words, ""]
+    # What is told as people say it is short, and holds none of the words around it.
+    spoken = sum(1 for _ in takewhile(lambda part: bool(part[2]), parts))
+    name, found, rest = line.partition(f": {begin}")
+    values = _before_each(words, rest, min(spoken, len(words) - 1))
+    if not found or values is None or not _agree(fields, values):  # the words of another version
         return line.partition(": ")[0], {}
-    return found[1], {name: found[name] for name in named}
+    return name, dict(zip(fields, values, strict=True))
+
+
+def _before_each(words: list[str], text: str, from_begin: int) -> list[str] | None:
+    """What stands before each of the words, the last of which must end the text; None where they
+    are not in it, in this order.
+
+    Each is looked for once, the first so many from the beginning on, the others from the end: a
+    note may be forged, and must cost no more than its length asks for.
+    """
+    if not words:
+        return None if text else []
+    first = []
+    for word in words[:from_begin]:
+        value, found, text = text.partition(word)
+        first.append(value)
+        if not found:
+            return None
+    if not text.endswith(words[-1]):
+        return None
+    values = [text[: len(text) - len(words[-1])]]
+    for word in reversed(words[len(first) : -1]):
+        at = values[0].rfind(word)
+        if at < 0:
+            return None
+        values[:1] = [values[0][:at], values[0][at + len(word) :]]
+    return first + values
+
+
+def _agree(fields: list[str], values: list[str]) -> bool:
+    """Whether a fact that the words tell twice is the same both times."""
+    facts = dict(zip(fields, values, strict=True))
+    return all(facts[field] == value for field, value in zip(fields, values, strict=True))

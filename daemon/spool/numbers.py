@@ -8,9 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from daemon.intake.names import folded, split_suffix
+from daemon.intake.names import MAX_NAME_BYTES, fitted, folded, split_suffix
 from daemon.places import Place
-from daemon.spool import files
 from daemon.spool.layout import Spool
 from daemon.spool.record import Original, Record
 
@@ -87,20 +86,12 @@ def _numbers() -> Iterator[str]:
         yield f".{number}"
 
 
-def fitted(base: str, suffix: str) -> str:
-    """`base + suffix`, the base shortened to what a file name may have in bytes."""
-    room = files.MAX_NAME_BYTES - len(os.fsencode(suffix))
-    while len(os.fsencode(base)) > room:
-        base = base[:-1]  # a character, whole, or a byte that is none
-    return base + suffix
-
-
 def note_name(name: str) -> str:
     """The name of the note that tells of a file: its own name and `.reason.txt`.
 
     Long names that differ only at their ends have different notes all the same.
     """
     suffix = ".reason.txt"
-    if len(os.fsencode(name + suffix)) > files.MAX_NAME_BYTES:
+    if len(os.fsencode(name + suffix)) > MAX_NAME_BYTES:
         suffix = f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}{suffix}"
     return fitted(name, suffix)

@@ -4,6 +4,8 @@ Of each entry only its place in its file is kept, and whether it failed, which i
 of years stays small in memory, and no more of it is read than is asked for.
 """
 
+import heapq
+import os
 import re
 from array import array
 from collections import OrderedDict
@@ -15,9 +17,8 @@ from typing import Final, NamedTuple
 
 from daemon.places import Place
 from daemon.spool import files
-from daemon.spool.book import FOLDER, REBUILT, Ended, ended_of
+from daemon.spool.book import FOLDER, REBUILT, Ended, ended_of, months_in
 
-_MONTH: Final = re.compile(r"\d{4}-\d\d\.jsonl", re.ASCII)
 # How a line begins and ends that was written whole.
 _LINE: Final = re.compile(
     rb'\{"job":"([^"\\]+)","outcome":"(done|failed)","ended_at":([\d.e+]+),.*\}\n', re.DOTALL
@@ -44,22 +45,25 @@ class Positions:
     def __init__(self, work: Path) -> None:
         """Nothing is read yet."""
         self._folder = Place(work, FOLDER)
-        self._names: list[str] = []
+        self._is_fresh = True
+        self._begin()
+
+    def _begin(self) -> None:
+        # Where a file has been taken away and begun anew, the first is none any more.
+        self._names: list[str | None] = []
         self._ends: dict[str, int] = {}
         self._files = array("H")
         self._offsets = array("Q")
         self._failed = bytearray()
         self._recent: OrderedDict[bytes, int] = OrderedDict()
-        self._is_fresh = True
 
     def count(self) -> int:
         """How many entries there are by now. Raises `OSError`."""
-        if self._is_fresh:
-            self._take_in_all()
-            self._is_fresh = False
-        else:
-            for line in self._new_lines():
-                self._add(line)
+        if self._is_fresh:  # an error may have cut short the first look
+            self._begin()
+        for line in self._all_lines() if self._is_fresh else self._new_lines():
+            self._add(line)
+        self._is_fresh = False
         return len(self._offsets)
 
     def failures(self) -> int:
@@ -74,10 +78,10 @@ class Positions:
         found: list[Ended] = []
         numbers = range(max(0, first), min(last, len(self._offsets)))
         for file, part in _runs(numbers, self._files):
-            with (
-                suppress(FileNotFoundError),
-                files.reading(self._folder / self._names[file]) as book,
-            ):
+            name = self._names[file]
+            if name is None:
+                continue
+            with suppress(FileNotFoundError), files.reading(self._folder / name) as book:
                 found += self._read(book, part)
         return found
 
@@ -87,15 +91,14 @@ class Positions:
             with suppress(ValueError):
                 yield ended_of(book.readline())
 
-    def _take_in_all(self) -> None:
+    def _all_lines(self) -> Iterator[_Line]:
         """The months in their order, and what was found out later of jobs that they lack."""
-        own = list(self._new_lines())
-        known = {line.job for line in own}
-        rebuilt = [line for line in self._lines_of(REBUILT) if line.job not in known]
+        rebuilt = {line.job: line for line in self._lines_of(REBUILT)}
         if rebuilt:
-            own = sorted([*rebuilt, *own], key=lambda line: line.ended_at)
-        for line in own:
-            self._add(line)
+            for line in self._new_lines():
+                rebuilt.pop(line.job, None)
+            self._ends.clear()
+        return heapq.merge(self._new_lines(), rebuilt.values(), key=lambda line: line.ended_at)
 
     def _add(self, line: _Line) -> None:
         known = self._recent.get(line.job)
@@ -111,31 +114,31 @@ class Positions:
             self._recent.popitem(last=False)
 
     def _new_lines(self) -> Iterator[_Line]:
-        try:
-            names = [name for name, _ in self._folder.listing()]
-        except FileNotFoundError:
-            return
-        months = sorted(name for name in names if _MONTH.fullmatch(name))
-        # Only the newest grow.
-        for name in months if self._is_fresh else months[-2:]:
-            yield from self._lines_of(name)
+        months = months_in(self._folder)
+        # Only the newest grows; since the last look there may be a newer one.
+        seen = max((name for name in self._ends if name != REBUILT), default="")
+        for name in months:
+            if name >= seen or name == months[-1]:
+                yield from self._lines_of(name)
 
     def _lines_of(self, name: str) -> Iterator[_Line]:
         """The lines of a file that have come since the last look, if they are whole."""
         try:
             with files.reading(self._folder / name) as book:
-                book.seek(self._ends.get(name, 0))
-                content = book.read()
+                if self._ends.get(name, 0) > book.seek(0, os.SEEK_END):
+                    self._names[self._number_of(name)] = None
+                    del self._ends[name]
+                start = book.seek(self._ends.get(name, 0))
+                file = self._number_of(name)
+                for line in book:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._ends[name] = start + len(line)
+                    if found := _LINE.fullmatch(line):
+                        yield _Line(file, start, found[1], found[2] == b"failed", float(found[3]))
+                    start += len(line)
         except FileNotFoundError:
             return
-        file = self._number_of(name)
-        start = self._ends.get(name, 0)
-        whole = content[: content.rfind(b"\n") + 1]
-        self._ends[name] = start + len(whole)
-        for line in whole.splitlines(keepends=True):
-            if found := _LINE.fullmatch(line):
-                yield _Line(file, start, found[1], found[2] == b"failed", float(found[3]))
-            start += len(line)
 
     def _number_of(self, name: str) -> int:
         if name not in self._names:

@@ -28,6 +28,9 @@ def publish(spool: Spool, record: Record) -> Record:
 
 def _publish_outputs(spool: Spool, record: Record) -> Record:
     for at, output in enumerate(record.outputs):
+        if output.replaces is not None:
+            remove_hidden(spool, record, at)
+    for at, output in enumerate(record.outputs):
         target, source = Place(spool.outbox, output.target), made(spool, record, output.held)
         files.make_folders(target.parent, spool.ownership)
         there = files.sha256_of(target) if target.is_there() else None

@@ -206,9 +206,14 @@ def hidden_tag(record: Record, at: int) -> str:
 
 
 def remove_hidden(spool: Spool, record: Record, at: int) -> None:
-    """Remove what a crash in the midst of publishing left hidden in the outbox."""
-    output = Place(spool.outbox, record.outputs[at].target)
-    left = output.beside(f".retouchd-{hidden_tag(record, at)}")
+    """Remove what a crash in the midst of publishing left hidden in the outbox.
+
+    What is not ours of it, and was in the way, gets its name back.
+    """
+    output, tag = record.outputs[at], hidden_tag(record, at)
+    target, ours = Place(spool.outbox, output.target), (output.sha256, output.replaces)
+    files.end_exchange(target, tag, lambda place: files.has_content(place, ours))
+    left = target.beside(f".retouchd-{tag}")
     if left.is_there() and not left.is_folder():
         files.remove_file(left)
 

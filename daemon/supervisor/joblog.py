@@ -24,10 +24,9 @@ _TASKS: Final[Mapping[Task, str]] = {
     "inpaint": "inpaint (holes filled)",
     "matting": "matting (cut out)",
 }
-_DESCRIBED: Final = re.compile(
-    r"(?P<path>.+)  (?P<width>\d{1,9}) x (?P<height>\d{1,9})  .*  \d+ bytes  sha256 \w{64}",
-    re.ASCII,
-)
+# What stands behind a file's name, each two spaces from the one before.
+_SIZE: Final = re.compile(r"(\d{1,9}) x (\d{1,9})", re.ASCII)
+_DETAILS: Final = re.compile(r"\d{1,19} bytes  sha256 \w{64}", re.ASCII)
 # What the line of the mask says where the picture has none of its own.
 _BY_ALPHA: Final = "where the picture itself is wholly transparent"
 _OF_FOLDER: Final = "  the mask of its folder"
@@ -134,8 +133,8 @@ def read_log(text: str, outputs: Sequence[str]) -> Ended | None:
 
 def _ended(facts: Mapping[str, Sequence[str]], outputs: tuple[str, ...]) -> Ended:
     role: Role = "trimap" if "trimap" in facts else "mask"
-    picture, told_by = _read(facts["picture"][0]), facts[role][0]
-    companion = picture if told_by == _BY_ALPHA else _read(told_by.removesuffix(_OF_FOLDER))
+    (picture, width, height), told_by = _read(facts["picture"][0]), facts[role][0]
+    companion = picture if told_by == _BY_ALPHA else _read(told_by.removesuffix(_OF_FOLDER))[0]
     job, sha256 = facts["job"][0], facts["model file"][0].rpartition("  sha256 ")[2]
     if not _JOB.fullmatch(job):
         raise ValueError("a name that no job has")
@@ -147,13 +146,13 @@ def _ended(facts: Mapping[str, Sequence[str]], outputs: tuple[str, ...]) -> Ende
         claimed_at=_seconds(facts["claimed"][0]),
         task={words: task for task, words in _TASKS.items()}[facts["task"][0]],
         role=role,
-        picture=picture["path"],
-        companion=companion["path"],
+        picture=picture,
+        companion=companion,
         attempts=int(facts["attempt"][0]),
         outputs=outputs,
         facts=Facts(
-            width=int(picture["width"]),
-            height=int(picture["height"]),
+            width=width,
+            height=height,
             seconds={step: float(seconds) for step, seconds in steps.items()},
             model=facts["model"][0],
             model_sha256=sha256,
@@ -164,11 +163,13 @@ def _ended(facts: Mapping[str, Sequence[str]], outputs: tuple[str, ...]) -> Ende
     )
 
 
-def _read(described: str) -> re.Match[str]:
-    found = _DESCRIBED.fullmatch(described)
-    if found is None:
+def _read(described: str) -> tuple[str, int, int]:
+    """A file's path, and its width and height."""
+    path, size, _, length, digest = described.rsplit("  ", 4)
+    found = _SIZE.fullmatch(size)
+    if found is None or not path or not _DETAILS.fullmatch(f"{length}  {digest}"):
         raise ValueError("no file as a log describes it")
-    return found
+    return path, int(found[1]), int(found[2])
 
 
 def _seconds(utc: str) -> float:

@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_jobs import claim, produce
 
+from daemon.places import Place
 from daemon.reasons import Report, Trouble
 from daemon.spool import book, files, jobs, recovery
 from daemon.spool.book import REBUILT, Book, Ended, Facts, Mark, ended_of, line_of
 from daemon.spool.layout import Spool
+from daemon.spool.positions import Positions
 from daemon.spool.record import RECORD, Record, State, load
 
 NOVEMBER, DECEMBER = 1_795_000_000.0, 1_797_000_000.0
@@ -118,10 +120,85 @@ def test_a_book_that_is_not_there_is_empty(kept: Book) -> None:
 def test_each_month_has_a_file_and_the_newest_comes_first(kept: Book, tmp_path: Path) -> None:
     for number in range(3):
         kept.append(ended(f"nov {number}", NOVEMBER + number))
+    for number in range(3):
         kept.append(ended(f"dec {number}", DECEMBER + number))
     assert month(tmp_path).read_bytes().count(b"\n") == 3
     assert month(tmp_path, "2026-12.jsonl").read_bytes().count(b"\n") == 3
     assert names(kept) == ["dec 2", "dec 1", "dec 0", "nov 2", "nov 1", "nov 0"]
+
+
+def test_a_clock_that_was_ahead_for_one_job_hides_none_of_those_that_follow(
+    kept: Book, tmp_path: Path
+) -> None:
+    kept.append(ended("right"))
+    _, mark = kept.since(None)
+    kept.append(ended("ahead", NOVEMBER + 400 * 86_400))
+    (ahead,), mark = kept.since(mark)
+    for number in range(3):
+        kept.append(ended(f"right again {number}", NOVEMBER + number))
+    kept.append(ended("a month later", DECEMBER))
+    after, mark = kept.since(mark)
+    assert ahead.job == "ahead"
+    later = [f"right again {number}" for number in range(3)] + ["a month later"]
+    assert [each.job for each in after] == later
+    assert kept.since(mark) == ([], mark)
+    assert names(kept) == [*reversed(later), "ahead", "right"]
+    positions = Positions(tmp_path)
+    assert positions.count() == 6
+    assert [each.job for each in positions.between(0, 6)] == list(reversed(names(kept)))
+
+
+def test_a_job_that_ended_last_month_is_told_though_one_of_this_month_came_before(
+    kept: Book,
+) -> None:
+    """Their lines are written by threads of their own."""
+    kept.append(ended("first", NOVEMBER))
+    _, mark = kept.since(None)
+    kept.append(ended("just after midnight", DECEMBER))
+    (after,), mark = kept.since(mark)
+    kept.append(ended("just before", NOVEMBER + 1))
+    (before,), _ = kept.since(mark)
+    assert (after.job, before.job) == ("just after midnight", "just before")
+
+
+def test_the_file_is_chosen_when_no_other_line_is_being_added(
+    kept: Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what was chosen is not the newest any more, and who has read that does not come back."""
+    real, mine, theirs = book.months_in, threading.Event(), threading.Event()
+
+    def slow(folder: Place) -> list[str]:
+        found = real(folder)
+        if threading.current_thread() is waits:
+            mine.set()
+            theirs.wait(0.5)
+        return found
+
+    monkeypatch.setattr(book, "months_in", slow)
+    waits = threading.Thread(target=kept.append, args=(ended("november", NOVEMBER),))
+    waits.start()
+    mine.wait(5)
+    kept.append(ended("december", DECEMBER))
+    theirs.set()
+    waits.join()
+    assert [each.job for each in kept.since(Mark("", 0))[0]] == ["november", "december"]
+    assert {path.name for path in month(tmp_path).parent.iterdir()} == {
+        "2026-11.jsonl",
+        "2026-12.jsonl",
+    }
+
+
+def test_when_the_newest_month_was_taken_away_the_next_jobs_are_told(
+    kept: Book, tmp_path: Path
+) -> None:
+    kept.append(ended("november", NOVEMBER))
+    kept.append(ended("december", DECEMBER))
+    _, mark = kept.since(None)
+    month(tmp_path, "2026-12.jsonl").unlink()
+    nothing, mark = kept.since(mark)
+    kept.append(ended("late november", NOVEMBER + 1))
+    assert nothing == []
+    assert [each.job for each in kept.since(mark)[0]] == ["late november"]
 
 
 def test_the_month_is_that_of_utc(

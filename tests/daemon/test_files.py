@@ -102,6 +102,27 @@ def test_a_move_across_file_systems_to_a_name_that_is_taken_changes_nothing(
     assert [(p.name, p.read_text()) for p in other_disk.iterdir()] == [("b", "theirs")]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up a capability")
+@pytest.mark.parametrize("mode", [0o600, 0o444, 0o000])
+def test_what_a_crash_left_of_a_copy_goes_whatever_its_mode(
+    tmp_path: Path, other_disk: Path, mode: int
+) -> None:
+    """A copy has the mode of its source, which may be for nobody to write."""
+    place = at(write(tmp_path / "a", "pixels"))
+    write(other_disk / files._name_while_copied(place), "half").chmod(mode)
+    program = (
+        "from pathlib import Path; from daemon.places import Place; from daemon.spool import files;"
+        f"files.move(Place(Path({str(tmp_path)!r}), 'a'), Place(Path({str(other_disk)!r}), 'b'))"
+    )
+    powers = "-dac_override,-dac_read_search"
+    subprocess.run(
+        ["setpriv", "--bounding-set", powers, "--", sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        check=True,
+    )
+    assert [(p.name, p.read_text()) for p in other_disk.iterdir()] == [("b", "pixels")]
+
+
 def test_a_published_file_has_its_mode_whatever_the_umask(tmp_path: Path) -> None:
     source = write(tmp_path / "made", "pixels")
     before = os.umask(0o077)

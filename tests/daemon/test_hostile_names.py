@@ -21,9 +21,10 @@ from driver import PATIENCE_S, Pixels, Site, hole, inverted, photo
 from PIL import Image
 
 from daemon.events import Event
+from daemon.intake.names import fitted
 from daemon.places import Place
 from daemon.spool import files
-from daemon.spool.numbers import fitted, note_name
+from daemon.spool.numbers import note_name
 
 # What comes before `.png` in the picture's name, and before `_mask.png` in the mask's.
 STEMS = [

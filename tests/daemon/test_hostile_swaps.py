@@ -136,7 +136,7 @@ FOLDERS = ("inbox/day", "outbox/day", "archive/day", "failed/day")
 FILES = (
     *("inbox/day/cat.jpg", "inbox/day/cat_mask.png"),
     *("outbox/day/cat.png", "outbox/day/cat.log"),
-    *(f"outbox/day/.retouchd-{JOB}-{number}" for number in range(2)),
+    *(f"outbox/day/.retouchd-{JOB}-{name}" for name in ("0", "1", "1-whole")),
     *("archive/day/cat.jpg", "archive/day/cat_mask.png"),
     f"archive/day/.retouchd-{JOB}-picture",
     *("failed/day/cat.jpg", "failed/day/cat_mask.png", "failed/day/cat.jpg.reason.txt"),

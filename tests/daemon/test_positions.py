@@ -1,6 +1,7 @@
 """Entries of the book by their numbers: the oldest is 0, and a number stays what it is."""
 
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,70 @@ def test_a_month_that_was_taken_away_is_left_out(
     assert positions.count() == 2
     min((tmp_path / FOLDER).iterdir()).unlink()
     assert [each.job for each in positions.between(0, 9)] == [done(2).job]
+
+
+@pytest.mark.parametrize("before", [5, 20])
+def test_what_comes_after_the_newest_month_was_taken_away_is_seen(
+    book: Book, positions: Positions, tmp_path: Path, before: int
+) -> None:
+    for number in range(before):
+        book.append(done(number))
+    assert positions.count() == before
+    file_of(tmp_path).unlink()
+    book.append(done(20))
+    assert positions.count() == before + 1
+    for number in range(21, 25):
+        book.append(done(number))
+        positions.count()
+    numbers = positions.between(0, 99)
+    assert numbers == [done(number) for number in range(20, 25)]
+
+
+def test_no_month_is_left_out_where_nobody_has_looked_for_long(
+    book: Book, positions: Positions
+) -> None:
+    book.append(done(0))
+    assert positions.count() == 1
+    entries = [done(i, ended_at=1.8e9 + i * MONTH_S) for i in range(1, 6)]
+    for ended in entries:
+        book.append(ended)
+    assert positions.count() == 6
+    assert positions.between(1, 9) == entries
+
+
+def test_an_error_at_the_first_look_leaves_nothing_out(
+    book: Book, positions: Positions, tmp_path: Path
+) -> None:
+    entries = [done(i, ended_at=1.7e9 + i * MONTH_S) for i in range(3)]
+    for ended in entries:
+        book.append(ended)
+    (tmp_path / FOLDER / REBUILT).write_bytes(line_of(done(9, ended_at=1.7e9 + 1)))
+    last = max((tmp_path / FOLDER).glob("2*"))
+    content = last.read_bytes()
+    last.unlink()
+    last.mkdir()
+    with pytest.raises(OSError, match="no regular file"):
+        positions.count()
+    last.rmdir()
+    last.write_bytes(content)
+    assert positions.count() == 4
+    assert [each.job for each in positions.between(0, 9)] == [
+        each.job for each in (entries[0], done(9), *entries[1:])
+    ]
+
+
+def test_a_book_of_years_takes_little_memory_to_look_through(
+    positions: Positions, book: Book, tmp_path: Path
+) -> None:
+    book.append(done(0))
+    with file_of(tmp_path).open("ab") as file:
+        for number in range(1, 50_000):
+            file.write(line_of(done(number)))
+    tracemalloc.start()
+    assert positions.count() == 50_000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 << 20
 
 
 def test_a_book_of_years_is_looked_through_quickly(

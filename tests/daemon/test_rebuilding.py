@@ -1,8 +1,11 @@
 """The book again, from the folders: what they tell, and that nobody can tell it stories."""
 
 import os
+import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import pytest
@@ -112,6 +115,33 @@ def test_a_note_tells_its_reason_again_in_the_same_words(
     )
 
 
+@pytest.mark.parametrize("key", sorted(REASONS))
+def test_a_forged_note_costs_no_more_than_its_length(key: str) -> None:
+    """The words of its reason over and over again, without the last: many ways lead nowhere."""
+    words = "".join(literal for literal, *_ in list(Formatter().parse(REASONS[key].says))[:-1])
+    forged = f": {words}" * (200_000 // (len(words) + 2))
+    began = time.process_time()
+    note = read_note(f"{forged}\n\n(reason: {key}, job: {JOB})\n")
+    assert note is not None
+    assert note.report.key == key
+    assert time.process_time() - began < 5
+
+
+def test_a_forged_log_costs_no_more_than_its_length() -> None:
+    forged = "a" + "  1 x 1  9 bytes" * 50_000
+    began = time.process_time()
+    assert read_log(f"picture: {forged}\nmask: {forged}\n", []) is None
+    assert time.process_time() - began < 5
+
+
+def test_where_a_fact_stands_twice_in_a_note_both_must_be_the_same() -> None:
+    told = "cat.jpg: the picture has 3 x 4 pixels; the model needs 8 x {}."
+    last = f"(reason: too_small, job: {JOB})"
+    notes = [read_note(f"{told.format(number)}\n\n{last}\n") for number in (8, 9)]
+    facts = [note.report.facts for note in notes if note]
+    assert facts == [{"width": "3", "height": "4", "smallest": "8"}, {}]
+
+
 def finish(spool: Spool, name: str) -> None:
     record = jobs.begin_attempt(spool, claim(spool, name))
     log = job_log(record, done(job=record.job), hello())
@@ -151,6 +181,93 @@ def test_jobs_that_the_book_lacks_are_entered_and_the_others_left(
     assert failure.report is not None
     assert failure.report.key == "mask_covers_everything"
     assert abs(failure.claimed_at - before[1].claimed_at) <= 1
+
+
+def outputs_of(spool: Spool) -> dict[str, set[str]]:
+    return {each.picture: set(each.outputs) for each in Book(spool.books).newest()}
+
+
+def test_results_of_pictures_whose_names_begin_alike_are_kept_apart(
+    spool: Spool, settings: Settings
+) -> None:
+    for name in ("cat", "cat.old", "cat.alpha", "cat.old.new"):
+        finish(spool, name)
+    for more in ("cat.preview.jpg", "cat.alpha.alpha.png", "cat.edited.by.me.png", "dog.png"):
+        (spool.outbox / more).touch()
+    lose_book(spool)
+    assert rebuild_book(settings) == 4
+    assert outputs_of(spool) == {
+        "cat.jpg": {"cat.log", "cat.png", "cat.preview.jpg", "cat.alpha.png"},
+        "cat.old.jpg": {"cat.old.log", "cat.old.png"},
+        "cat.alpha.jpg": {"cat.alpha.log", "cat.alpha.alpha.png"},
+        "cat.old.new.jpg": {"cat.old.new.log", "cat.old.new.png"},
+    }
+
+
+def test_the_result_of_a_picture_called_like_one_of_ours_is_found(
+    spool: Spool, settings: Settings
+) -> None:
+    finish(spool, "cat.alpha")
+    lose_book(spool)
+    assert rebuild_book(settings) == 1
+    assert outputs_of(spool) == {"cat.alpha.jpg": {"cat.alpha.log", "cat.alpha.png"}}
+
+
+@pytest.mark.parametrize("name", ["cat", "day/cat", "zoo/caf\u202e"])
+def test_a_copy_of_a_result_does_not_take_its_place(
+    spool: Spool, settings: Settings, name: str
+) -> None:
+    finish(spool, name)
+    finish(spool, name)
+    ours = {path.relative_to(spool.outbox).as_posix() for path in spool.outbox.rglob("*.*")}
+    for copy in ("a copy", "zoo/copy", "zz"):
+        shutil.copytree((spool.outbox / name).parent, spool.outbox / copy, dirs_exist_ok=True)
+    for path in list((spool.outbox / name).parent.glob("*.log")):
+        shutil.copy(path, path.with_name(f"a copy of {path.name}"))
+    lose_book(spool)
+    assert rebuild_book(settings) == 2
+    assert {path for each in Book(spool.books).newest() for path in each.outputs} == ours
+
+
+@pytest.mark.parametrize(
+    ("what", "forged"),
+    [
+        ("  1.500\n", "  nan\n"),
+        ("finished:             20", "finished:             10"),
+        ("attempt:              1", "attempt:              -1"),
+    ],
+)
+def test_what_the_book_could_not_read_again_is_not_entered(
+    spool: Spool, settings: Settings, what: str, forged: str
+) -> None:
+    finish(spool, "cat")
+    log = spool.outbox / "cat.log"
+    assert what in log.read_text()
+    log.write_text(log.read_text().replace(what, forged))
+    lose_book(spool)
+    assert [rebuild_book(settings) for _ in range(2)] == [0, 0]
+    book = Book(spool.books)
+    assert list(book.newest()) == []
+    assert book.passed_over == 0
+
+
+def test_thousands_of_results_in_one_folder_are_entered_in_one_go(
+    spool: Spool, settings: Settings
+) -> None:
+    finish(spool, "cat")
+    log = (spool.outbox / "cat.log").read_text()
+    job = Book(spool.books).about("cat.jpg")[0].job
+    for number in range(8000):
+        text = log.replace(job, f"20260101T000000-{number:08x}")
+        (spool.outbox / f"IMG_{number}.log").write_text(text)
+        for suffix in (".png", ".preview.jpg"):
+            (spool.outbox / f"IMG_{number}{suffix}").touch()
+    lose_book(spool)
+    began = time.process_time()
+    assert rebuild_book(settings) == 8001
+    assert time.process_time() - began < 5
+    found = {each.outputs for each in Book(spool.books).newest()}
+    assert ("IMG_7.log", "IMG_7.png", "IMG_7.preview.jpg") in found
 
 
 def test_what_was_rebuilt_stays_when_more_is(spool: Spool, settings: Settings) -> None:

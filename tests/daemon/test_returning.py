@@ -3,14 +3,16 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_jobs import MASK, PICTURE
-from test_retry import failed, names
+from test_jobs import MASK, PICTURE, tree
+from test_retry import ask, failed, names
 
+from daemon.places import Place
 from daemon.settings import Settings
 from daemon.spool import files
 from daemon.spool.fallen import find_fallen
@@ -37,6 +39,51 @@ def far(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Spool]:
         yield open_spool(Settings(spool=tmp_path / "s", failed=away / "failed"))
     finally:
         shutil.rmtree(away)
+
+
+@pytest.mark.parametrize("far", ["another file system"], indirect=True)
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_of_two_that_return_the_same_files_at_once_the_second_leaves_them_to_the_first(
+    far: Spool, monkeypatch: pytest.MonkeyPatch, is_killed: bool
+) -> None:
+    """The first has a copy that is whole and not yet named when the second comes, and is killed."""
+    failed(far, "cat")
+    (fallen,) = find_fallen(far)
+    real_rename, real_copy = files.rename, files._copy
+    refused: list[str] = []
+
+    def crash(*_: object) -> None:
+        raise Crash
+
+    def rename(source: Place, target: Place) -> None:
+        if source.parent == target.parent and not refused:
+            with monkeypatch.context() as context:
+                context.setattr(files, "_copy", crash if is_killed else real_copy)
+                with suppress(Crash):
+                    refused.extend(ask(far)[1])
+        real_rename(source, target)
+
+    monkeypatch.setattr(files, "rename", rename)
+    return_to_inbox(far, fallen)
+    assert refused == [
+        "left: cat.jpg and cat_mask.png: another process is moving this file just now."
+    ]
+    assert tree(far.inbox) == {"cat.jpg": PICTURE, "cat_mask.png": MASK}
+    assert names(far.failed) == []
+
+
+@pytest.mark.parametrize("far", ["another file system"], indirect=True)
+@pytest.mark.parametrize("left", ["a file", "a link"])
+def test_what_a_crash_left_of_a_copy_is_cleared_by_the_next_try(far: Spool, left: str) -> None:
+    failed(far, "cat")
+    (fallen,) = find_fallen(far)
+    hidden = far.inbox / files._name_while_copied(Place(far.failed, "cat.jpg"))
+    if left == "a link":
+        hidden.symlink_to(far.failed / "cat_mask.png")
+    else:
+        hidden.write_bytes(b"half")
+    return_to_inbox(far, fallen)
+    assert tree(far.inbox) == {"cat.jpg": PICTURE, "cat_mask.png": MASK}
 
 
 def test_a_crash_at_any_step_leaves_each_file_in_one_place_and_the_next_try_ends_it(
