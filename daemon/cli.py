@@ -27,7 +27,7 @@ from daemon.people.progress import print_summary, progress_bar
 from daemon.people.questions.why import answer_why
 from daemon.people.reach import OutOfReachError
 from daemon.people.rebuilding import say_rebuilt
-from daemon.people.retry import retry
+from daemon.people.retry import UnclearError, retry
 from daemon.people.status import show_status
 from daemon.reasons import REASONS, Kind, world_trouble
 from daemon.settings import Settings, SettingsError, load_settings, shown_default
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command in ("run", "once"):
             return _work(settings, once=command == "once")
         return _check(settings) if command == "check" else _tell(command, settings, asked)
-    except (SettingsError, ArtifactError) as error:
+    except (SettingsError, ArtifactError, UnclearError) as error:
         print(f"retouchd: {error}", file=sys.stderr)
         return WRONG
     except (SpoolInUseError, OutOfReachError) as error:
@@ -83,7 +83,7 @@ def _open_closed_streams() -> None:
 
 def _work(settings: Settings, *, once: bool) -> int:
     models = settings.models()
-    if not models:
+    if not models and not settings.own_models():
         raise SettingsError(
             "no model is set, so there is nothing to do. Export one with retouchd-export and set "
             "inpaint_model or matting_model (RETOUCHD_INPAINT_MODEL, RETOUCHD_MATTING_MODEL)."
@@ -122,7 +122,7 @@ def _should_have_been_done(reason: str) -> bool:
     """Whether a file that waits for this reason belongs to a complete pair."""
     return reason in {
         *("no_model", "incomplete", "unreadable", "empty", "cannot_be_held"),
-        *("folder_mask_unreadable", "folder_mask_unusable"),
+        *("folder_mask_unreadable", "folder_mask_unusable", "folder_model_unusable"),
         *("permission", "other_filesystem", "io_error"),
     }
 
@@ -202,11 +202,11 @@ def _parser() -> argparse.ArgumentParser:
             _add_history(command)
         if name == "why":
             where = "a file, as from here or as from the inbox"
-            command.add_argument("paths", nargs="+", metavar="PATH", help=where)
+            command.add_argument("paths", nargs="+", type=_named, metavar="PATH", help=where)
             _add_switch(command, "--json", "as_json", "print a JSON object for each, in a line")
         if name == "retry":
             where = "a file or a folder in failed, or what it was in the inbox"
-            command.add_argument("paths", nargs="*", metavar="PATH", help=where)
+            command.add_argument("paths", nargs="*", type=_named, metavar="PATH", help=where)
             what = "only what failed for this reason"
             command.add_argument("--reason", type=_reason_to_fail, metavar="KEY", help=what)
         if name == "status":
@@ -227,6 +227,12 @@ def _add_history(parser: argparse.ArgumentParser) -> None:
     _add_switch(parser, "--rebuild", "rebuild", "enter what the folders tell of jobs it lacks")
     what = f"at most so many, the newest [{MOST_LISTED}, without a limit for a PATH]"
     parser.add_argument("--limit", type=_at_least_one, metavar="N", help=what)
+
+
+def _named(path: str) -> str:
+    if not path:  # as a script gives where its variable is empty; here it would mean all
+        raise argparse.ArgumentTypeError("a path is empty; name a file or a folder")
+    return path
 
 
 def _at_least_one(text: str) -> int:

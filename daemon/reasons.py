@@ -189,6 +189,13 @@ REASONS: Final = _listed(
         "Export one with retouchd-export and set {setting} to its path.",
     ),
     Reason(
+        "folder_model_unusable",
+        Kind.WAIT,
+        "the model of its folder can't be used: {detail}",
+        "Put a good file in its place, which is taken up by itself, or correct the folder's model "
+        "in the settings and restart. Run retouchd check to try it.",
+    ),
+    Reason(
         "unreadable_kind",
         Kind.WAIT,
         "{suffix} pictures are not read here.",

@@ -1,7 +1,7 @@
 """How it stands in words: a headline, facts, and lists; the same for terminals and for pipes."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -10,7 +10,7 @@ from daemon.people.standing import Life, Standing
 from daemon.reasons import Report, one_line
 from daemon.spans import span
 from daemon.spool.book import Ended
-from daemon.supervisor.snapshot import Snapshot
+from daemon.supervisor.snapshot import Served, Snapshot
 
 # Of each list so many lines are shown.
 MOST_SHOWN: Final = 10
@@ -118,9 +118,7 @@ def _facts(standing: Standing, snapshot: Snapshot) -> list[tuple[str, str]]:
         facts.append(("paused", f"since {clock(standing.paused_since)}, until retouchd resume"))
     if snapshot.stuck:
         facts.append(("stuck", f"one job: {words(snapshot.stuck)}"))
-    for served in snapshot.devices:
-        models = "; ".join(f"{task}: {model}" for task, model in served.models.items())
-        facts.append(("device", f"{served.device} ({models})"))
+    facts += [("device", f"{s.device} ({'; '.join(_models(s))})") for s in snapshot.devices]
     facts.append(("done", f"{tally.done} {run}{_speed(standing)}"))
     facts.append(("failed", f"{tally.failed} {run}, {standing.last_hour.failed} in the last hour"))
     facts.append(("in work", f"{tally.running}{_when(standing)}"))
@@ -139,6 +137,13 @@ def _oldest(standing: Standing, snapshot: Snapshot) -> str:
         return ""
     oldest = span(max(0.0, snapshot.at - snapshot.oldest_ready_at))
     return f"{_when(standing)}, the oldest for {oldest}"
+
+
+def _models(served: Served) -> Iterator[str]:
+    for task, model in served.models.items():
+        yield f"{task}: {model}"
+    for each in served.folders:
+        yield f"{each.task} in {each.folder}: {each.model or 'can not be used, its pictures wait'}"
 
 
 def _book_facts(standing: Standing) -> list[tuple[str, str]]:

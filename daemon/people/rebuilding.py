@@ -7,7 +7,7 @@ some of those that were given up. What neither tells is left empty.
 import calendar
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -53,19 +53,25 @@ def say_rebuilt(settings: Settings) -> str:
 def _done(outbox: Path) -> Iterator[Ended]:
     for folder, names in _folders(Place(outbox)):
         for name in names:
-            if not name.endswith(".log"):
-                continue
-            base = name.removesuffix(".log")
-            beside = [
-                other
-                for other in names
-                if other.startswith(base) and _OUTPUT.fullmatch(other.removeprefix(base))
-            ]
-            # The log comes first, as in a line of the book.
-            beside.sort(key=lambda other: (other != name, other))
-            ended = read_log(_text(folder / name), [(folder / other).path for other in beside])
+            ended = read_log_at(folder, name, names) if name.endswith(".log") else None
             if ended is not None:
                 yield ended
+
+
+def read_log_at(folder: Place, log: str, names: Iterable[str]) -> Ended | None:
+    """The job that a log in a folder of the outbox tells of; None where it is none of ours.
+
+    `names` are all in the folder: what was published with the log lies beside it.
+    """
+    base = log.removesuffix(".log")
+    beside = [
+        other
+        for other in names
+        if other.startswith(base) and _OUTPUT.fullmatch(other.removeprefix(base))
+    ]
+    # The log comes first, as in a line of the book.
+    beside.sort(key=lambda other: (other != log, other))
+    return read_log(_text(folder / log), [(folder / other).path for other in beside])
 
 
 def _failed(failed: Path) -> Iterator[Ended]:

@@ -2,7 +2,8 @@
 
 Each file is renamed by itself, the picture after what goes with it and a marker last, so a crash in
 between leaves each in exactly one place, and the next try goes on from there. The note goes when
-all it speaks of has gone. No link is followed, and nothing is ever replaced.
+all it speaks of has gone, and then a folder that is left empty. No link is followed, and nothing is
+ever replaced.
 """
 
 import errno
@@ -36,6 +37,20 @@ def return_to_inbox(spool: Spool, fallen: Fallen) -> None:
         files.sync_folder(target.parent)
         files.sync_folder(source.parent)
     _remove_note(spool, fallen)
+    for folder in {source.parent for source, _ in moves}:
+        _remove_emptied(folder)
+
+
+def _remove_emptied(folder: Place) -> None:
+    """Remove a folder of `failed/` and those above it, as far as nothing is left in them.
+
+    Should a daemon just then put a file into one, that fails or its move does, and is tried again.
+    """
+    with suppress(OSError):  # the files are back, and that was asked for
+        while folder.path and not folder.listing():
+            files.remove_if_empty(folder)
+            files.sync_folder(folder.parent)
+            folder = folder.parent
 
 
 def _remove_note(spool: Spool, fallen: Fallen) -> None:

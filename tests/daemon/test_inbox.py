@@ -22,6 +22,7 @@ from daemon.intake.scan import Survey
 from daemon.reasons import Report
 from daemon.settings import load_settings
 from daemon.supervisor import watch as module
+from daemon.supervisor.folder_models import Key
 from daemon.supervisor.inbox import Inbox
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -105,6 +106,26 @@ def test_a_mask_in_a_matting_folder_waits_for_a_matting_model(tmp_path: Path) ->
     box.look(after=5)
     assert box.taken() == []
     assert box.waiting() == {"shop/cat.jpg": "no_model"}
+
+
+def test_pairs_wait_while_their_folders_model_can_not_be_used_and_no_others(tmp_path: Path) -> None:
+    own = {name: FolderSettings(inpaint_model=Path(f"/models/{name}.pt")) for name in "ab"}
+    box = Watched(tmp_path / "inbox", by_folder=own, inpaint_model=None)
+    for folder in ("a", "b", "c"):
+        box.put(f"{folder}/cat.jpg", f"{folder}/cat_mask.png")
+    box.look()
+    box.look(after=5)
+    refused: dict[Key, str] = {("inpaint", "/models/a.pt"): "it is gone"}
+    box.inbox.follow_models(refused)  # which a worker said after that look
+    assert box.taken() == ["b/cat.jpg"]
+    assert box.waiting() == {"a/cat.jpg": "folder_model_unusable", "c/cat.jpg": "no_model"}
+    assert box.inbox.next_look <= box.clock.now + 5
+    box.look(after=5)
+    assert box.taken() == ["b/cat.jpg"]
+    assert box.waiting() == {"a/cat.jpg": "folder_model_unusable", "c/cat.jpg": "no_model"}
+    box.inbox.follow_models({})
+    box.look(after=5)
+    assert box.taken() == ["a/cat.jpg", "b/cat.jpg"]
 
 
 def test_as_many_files_are_counted_as_lacking_something_as_are_told_to_wait_for_it(
@@ -385,6 +406,7 @@ from pathlib import Path
 from daemon.intake.scan import Scan, scan
 from daemon.reasons import Report
 from daemon.settings import load_settings
+from daemon.supervisor.folder_models import Key
 from daemon.supervisor.inbox import Inbox
 {BECOME_NOBODY}
 now = [0.0]

@@ -64,6 +64,13 @@ def says(shown: Standing) -> str:
     return plain(outline(shown))
 
 
+def test_the_models_of_folders_are_told_with_their_devices() -> None:
+    assert (
+        "device:    cuda:0 (inpaint: tiny, fp32; inpaint in faces: tiny, fp32, f.pt; "
+        "matting in .: can not be used, its pictures wait)"
+    ) in says(standing())
+
+
 @pytest.mark.parametrize(
     ("shown", "life", "is_well"),
     [
@@ -90,7 +97,7 @@ def test_all_that_people_ask_for_is_in_the_lines() -> None:
     lines = says(standing())
     assert "running (pid 42), working" in lines
     assert "told:      2 s ago" in lines
-    assert "cuda:0 (inpaint: tiny, fp32)" in lines
+    assert "cuda:0 (inpaint: tiny, fp32; " in lines
     assert "3 in this run, 5 in the last hour, 1.25 s each (median)" in lines
     assert "1 in this run, 1 in the last hour" in lines
     assert "2 ready or settling, the oldest for 17 min" in lines

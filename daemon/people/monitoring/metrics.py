@@ -120,6 +120,16 @@ def _about_daemon(snapshot: Snapshot) -> Iterator[Family]:
         Sample(1, {"device": device, "task": task, "model": model})
         for (device, task), model in sorted(serving.items())
     ]
+    own = {
+        (each.device, of.task, of.folder): of.model
+        for each in snapshot.devices
+        for of in each.folders
+        if of.model is not None
+    }
+    models += [
+        Sample(1, {"device": device, "task": task, "model": model, "folder": folder})
+        for (device, task, folder), model in sorted(own.items())
+    ]
     yield Family("retouchd_model_info", "gauge", "Which model serves a task on a device.", models)
 
 

@@ -26,8 +26,8 @@ from daemon.people.pages.albums import (
     page_of,
     span,
 )
-from daemon.people.pages.frame import MARK, MARK_WITHIN
-from daemon.people.pages.status import MOST_LISTED, status_body, status_page
+from daemon.people.pages.frame import MARK_WITHIN, MOST_LISTED, is_own
+from daemon.people.pages.status import LIFE_S, status_body, status_page
 from daemon.places import Place
 from daemon.spool import files
 from daemon.spool.book import Ended
@@ -47,6 +47,9 @@ class Ends(Protocol):
 
     def count(self) -> int:
         """How many entries there are."""
+
+    def failures(self) -> int:
+        """How many of those that were counted last are of jobs that were given up."""
 
     def between(self, first: int, last: int) -> Sequence[Ended]:
         """The entries from one position to before another, the oldest being 0; fewer at the end."""
@@ -84,8 +87,22 @@ class Gallery:
         if is_wanted or count != self._reach.count or self._owed:
             self._write_albums(count)
         self._failures.look(self._ends, count)
-        body = status_body(snapshot, self._failures.newest_first(), is_over=is_over)
-        self._write(STATUS, status_page(body, snapshot.at), of=body.encode("utf-8"))
+        self._write_status(snapshot, is_new=not count, is_over=is_over)
+
+    def _write_status(self, snapshot: Snapshot, *, is_new: bool, is_over: bool) -> None:
+        failures = [each for each in self._failures.newest_first() if self._lies_there(each)]
+        body = status_body(snapshot, failures, is_new=is_new, is_over=is_over)
+        # Also where nothing has changed it is written now and then, as a sign of life.
+        about = f"{snapshot.at // LIFE_S} {body}"
+        page = status_page(body, snapshot.at, is_over=is_over)
+        self._write(STATUS, page, of=about.encode("utf-8"))
+
+    def _lies_there(self, failure: Ended) -> bool:
+        """Whether nobody has looked after it: who does takes its files and its note away."""
+        try:
+            return failure.note is None or Place(self._spool.failed, failure.note).is_there()
+        except (OSError, ValueError):  # can't be told, or no name that a file can have
+            return True
 
     def _reach_so_far(self, count: int) -> Reach:
         """How far the pages that are there can be believed; what is missing is owed from now on."""
@@ -113,7 +130,8 @@ class Gallery:
         newest = self._ends.between(max(0, count - PER_PAGE), count)
         reach = Reach(count, newest[-1].job if newest else "")
         # A crash before all of them are written must not be taken for the end.
-        self._write(INDEX, index(count, newest, Reach() if self._owed else reach))
+        reached = Reach() if self._owed else reach
+        self._write(INDEX, index(count, self._ends.failures(), newest, reached))
         self._reach = reach
 
     def _write(self, path: str, content: bytes, of: bytes | None = None) -> None:
@@ -125,7 +143,7 @@ class Gallery:
             return
         try:
             files.make_folders(place.parent, self._spool.ownership)
-            files.write_own_page(place, content, self._spool.ownership, _is_ours)
+            files.write_own_page(place, content, self._spool.ownership, is_own)
         except (FileExistsError, NotADirectoryError):
             self._leave(path)
             return
@@ -162,14 +180,10 @@ class _Failures:
         return self._newest
 
 
-def _is_ours(content: bytes) -> bool:
-    return MARK.encode("ascii") in content[:MARK_WITHIN]
-
-
 def _head_of(place: Place) -> bytes:
     """The first bytes of a page; nothing where there is none that is ours."""
     head = _begin_of(place, 8 * MARK_WITHIN)
-    return head if _is_ours(head) else b""
+    return head if is_own(head) else b""
 
 
 def _begin_of(place: Place, size: int) -> bytes:
