@@ -194,12 +194,16 @@ def _in_inbox(snapshot: Snapshot) -> list[_List]:
 
 
 def _told(waiting: Iterable[Waiting]) -> list[tuple[str, str, int]]:
-    """A line for each file, and one for all that are entangled with each other."""
+    """A line for each file, but one for all that are entangled with each other, and one for all
+    that settle: of these there are many for a moment, and nobody need do anything."""
     together: dict[object, list[Waiting]] = {}
     for each in waiting:
-        files = each.report.facts.get("files")
-        key = frozenset(str(files).split(", ")) if files else each.path
-        together.setdefault((each.report.key, key), []).append(each)
+        facts: object = each.path
+        if each.report.key == "not_quiet":
+            facts = each.report.facts.get("seconds")
+        elif files := each.report.facts.get("files"):
+            facts = frozenset(str(files).split(", "))
+        together.setdefault((each.report.key, facts), []).append(each)
     return [
         (f"{first.path}{_and_more(len(others), ', ')}", words(first.report), 1 + len(others))
         for first, *others in together.values()
