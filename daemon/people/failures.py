@@ -26,5 +26,5 @@ def still_lies(ended: Ended, failed: Path) -> bool:
         if note is None:
             return Place(failed, ended.picture).is_there()
         return not note.files or any(lies_below(failed, line) for line in note.files)
-    except OSError:
+    except (OSError, ValueError):  # or a name that no file can have
         return True

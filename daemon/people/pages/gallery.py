@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import structlog
 
 from daemon.events import Event
-from daemon.people.failures import not_done_since
+from daemon.people.failures import not_done_since, still_lies
 from daemon.people.pages.albums import (
     FOLDER,
     INDEX,
@@ -90,19 +90,13 @@ class Gallery:
         self._write_status(snapshot, is_new=not count, is_over=is_over)
 
     def _write_status(self, snapshot: Snapshot, *, is_new: bool, is_over: bool) -> None:
-        failures = [each for each in self._failures.newest_first() if self._lies_there(each)]
+        failed = self._spool.failed
+        failures = [each for each in self._failures.newest_first() if still_lies(each, failed)]
         body = status_body(snapshot, failures, is_new=is_new, is_over=is_over)
         # Also where nothing has changed it is written now and then, as a sign of life.
         about = f"{snapshot.at // LIFE_S} {body}"
         page = status_page(body, snapshot.at, is_over=is_over)
         self._write(STATUS, page, of=about.encode("utf-8"))
-
-    def _lies_there(self, failure: Ended) -> bool:
-        """Whether nobody has looked after it: who does takes its files and its note away."""
-        try:
-            return failure.note is None or Place(self._spool.failed, failure.note).is_there()
-        except (OSError, ValueError):  # can't be told, or no name that a file can have
-            return True
 
     def _reach_so_far(self, count: int) -> Reach:
         """How far the pages that are there can be believed; what is missing is owed from now on."""
