@@ -55,6 +55,7 @@ class Positions:
     def count(self) -> int:
         """How many entries there are by now. Raises `OSError`."""
         if self._is_fresh:
+            self._ends.clear()  # an earlier try may have got half way
             self._take_in_all()
             self._is_fresh = False
         else:
