@@ -40,6 +40,8 @@ MAX_NAME_BYTES: Final = 255
 # A folder that is still to be given its mode. After a crash in between it is found like this.
 _UNFINISHED_MODE: Final = 0o700
 _CHUNK_BYTES: Final = 1 << 20
+# Temporaries begin so; the scan and the pages pass them over.
+HIDDEN_PREFIX: Final = ".retouchd-"
 # So much of a page is looked at to know whose it is.
 _HEAD_BYTES: Final = 1 << 12
 
@@ -350,6 +352,23 @@ def remove_file(place: Place) -> None:
     """Remove a file if it is there."""
     with suppress(FileNotFoundError), place.reached() as (fd, name):
         os.unlink(name, dir_fd=fd)
+
+
+def remove_own_page(place: Place, is_ours: Callable[[bytes], bool]) -> None:
+    """Remove a page of our own, where `is_ours` says so of its first bytes; what else has its name
+    stays, also where it has come this moment."""
+    if not _is_page(place, is_ours):
+        return
+    # Nobody knows this name, so what is looked at is what is removed.
+    aside = place.beside(f"{HIDDEN_PREFIX}{secrets.token_hex(8)}")
+    try:
+        rename(place, aside)
+    except FileNotFoundError:
+        return
+    if _is_page(aside, is_ours):
+        remove_file(aside)
+    else:
+        rename(aside, place)
 
 
 def remove_if_empty(folder: Place) -> None:
