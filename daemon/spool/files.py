@@ -194,10 +194,15 @@ def write_whole(place: Place, content: bytes, ownership: Ownership = PRIVATE) ->
     """
     # Not what the name ends with: who looks for files of a kind must not find half of one.
     temporary = place.beside(f".retouchd-{_tag(place)}")
-    with _created(temporary) as file:
-        file.write(content)
-        _own(file.fileno(), temporary, ownership, ownership.file_mode)
-    _replace(temporary, place)
+    try:
+        with _created(temporary) as file:
+            file.write(content)
+            _own(file.fileno(), temporary, ownership, ownership.file_mode)
+        _replace(temporary, place)
+    except OSError:
+        with suppress(OSError):  # what it was that failed is told
+            remove_file(temporary)
+        raise
 
 
 def _tag(place: Place) -> str:
