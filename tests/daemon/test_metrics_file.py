@@ -226,7 +226,7 @@ def test_who_reads_while_it_is_written_has_all_of_the_old_file(tmp_path: Path) -
 def test_half_of_a_file_is_never_collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[str] = []
 
-    def is_killed(*_: object) -> None:
+    def is_killed(*_: object, **__: object) -> None:
         left.extend(os.listdir(tmp_path))
         raise SystemExit
 
