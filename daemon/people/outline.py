@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from daemon.intake.pairing import Waiting
-from daemon.people.standing import Life, Standing
+from daemon.people.standing import Life, Standing, advice_for_book
 from daemon.reasons import Report, one_line
 from daemon.spans import span
 from daemon.spool.book import Ended
@@ -57,9 +57,13 @@ def outline(standing: Standing, most: int = MOST_SHOWN, names: int = MOST_SHOWN)
     if snapshot is not None:
         facts = _facts(standing, snapshot)
         lists = [_running(standing, snapshot), *_in_inbox(snapshot), *lists]
+    if standing.unread is not None:
+        says = "can't be read, so the last hour and failures may lack some"
+        trouble = standing.unread
+        facts.append(("book", f"{says}: {trouble.sentence} {advice_for_book(trouble)}"))
     return Outline(
         headline=f"retouchd: {_headline(standing)}",
-        tone=_TONES[standing.life],
+        tone=_tone(standing),
         facts=tuple((name, one_line(text)) for name, text in facts),
         sections=tuple(
             _section(each, allowed)
@@ -67,6 +71,11 @@ def outline(standing: Standing, most: int = MOST_SHOWN, names: int = MOST_SHOWN)
             if each.items and (allowed := most if each.says_what_is_wrong else names)
         ),
     )
+
+
+def _tone(standing: Standing) -> Tone:
+    tone = _TONES[standing.life]
+    return "mind" if tone == "good" and standing.unread is not None else tone
 
 
 def clock(seconds: float) -> str:

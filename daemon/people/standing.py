@@ -13,6 +13,7 @@ from daemon.people.failures import not_done_since, still_lies
 from daemon.people.reach import reached_work
 from daemon.people.state import read_state
 from daemon.places import Place
+from daemon.reasons import Trouble, world_trouble
 from daemon.settings import Settings
 from daemon.spool.book import Book, Ended
 from daemon.spool.layout import HIDDEN_WORK, is_locked
@@ -23,6 +24,10 @@ from daemon.supervisor.snapshot import Snapshot
 SILENT_AFTER_S: Final = 90.0
 HOUR_S: Final = 3600.0
 MOST_FAILURES: Final = 5
+_MOVE_IT_AWAY: Final = (
+    "If it can't be mended, move that file out of the book's folder: the rest is read then, and "
+    "retouchd history --rebuild enters what the outbox and failed tell."
+)
 # So far back in the book it is looked for failures, in lines.
 _MOST_LINES: Final = 1000
 
@@ -54,7 +59,8 @@ class Standing:
     """How it stands at the moment `at`, in seconds since 1970.
 
     `failures` are the newest of which the picture has not been done since and something still lies
-    in `failed`, the newest first.
+    in `failed`, the newest first. Where the book can't be read `unread` says why; of `last_hour`
+    and `failures` some lack then.
     """
 
     at: float
@@ -64,6 +70,7 @@ class Standing:
     paused_since: float | None
     last_hour: LastHour
     failures: tuple[Ended, ...] = ()
+    unread: Trouble | None = None
 
     @property
     def age_s(self) -> float | None:
@@ -92,21 +99,46 @@ class Standing:
     def is_well(self) -> bool:
         """Whether it runs and nothing is in its way, unless it was people who paused it. Files may
         wait for their people all the same."""
+        if self.unread is not None:
+            return False
         return self.life not in (Life.STOPPED, Life.SILENT, Life.HOLDING)
 
 
 def look(settings: Settings) -> Standing:
-    """See how it stands; changes nothing. Raises `OutOfReachError`, or `OSError`."""
+    """See how it stands, as far as the book can be read; changes nothing.
+
+    Raises `OutOfReachError`, or `OSError`.
+    """
     work = reached_work(settings)
     hidden = Place(settings.folders()["inbox"], HIDDEN_WORK)
     is_running = is_locked(Place(work)) or is_locked(hidden)
     snapshot, paused = read_state(work), paused_since(work)
     now = time.time()
-    last_hour, failures = _read_book(Book(work), settings.folders()["failed"], now)
-    return Standing(now, work, is_running, snapshot, paused, last_hour, failures)
+    book = _AsFarAsCanBe(Book(work))
+    last_hour, failures = _read_book(book, settings.folders()["failed"], now)
+    return Standing(now, work, is_running, snapshot, paused, last_hour, failures, book.unread)
 
 
-def _read_book(book: Book, failed: Path, now: float) -> tuple[LastHour, tuple[Ended, ...]]:
+def advice_for_book(trouble: Trouble) -> str:
+    """What to do where the book can't be read for this trouble."""
+    return f"{trouble.advice} {_MOVE_IT_AWAY}"
+
+
+class _AsFarAsCanBe:
+    """A book that ends early where it can't be read; `unread` says why."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self.unread: Trouble | None = None
+
+    def newest(self) -> Iterator[Ended]:
+        try:
+            yield from self._book.newest()
+        except OSError as error:
+            self.unread = world_trouble(error)
+
+
+def _read_book(book: _AsFarAsCanBe, failed: Path, now: float) -> tuple[LastHour, tuple[Ended, ...]]:
     hour = list(takewhile(lambda ended: ended.ended_at > now - HOUR_S, book.newest()))
     done = [each for each in hour if each.outcome == "done"]
     seconds = [_worked_s(each) for each in done if each.facts]
@@ -116,7 +148,7 @@ def _read_book(book: Book, failed: Path, now: float) -> tuple[LastHour, tuple[En
     return LastHour(len(done), len(hour) - len(done), median_s), told
 
 
-def _newest(book: Book, now: float) -> Iterator[Ended]:
+def _newest(book: _AsFarAsCanBe, now: float) -> Iterator[Ended]:
     for number, ended in enumerate(book.newest()):
         if number >= _MOST_LINES and ended.ended_at <= now - HOUR_S:
             return

@@ -1,11 +1,14 @@
 """What goes on, for other programs to read: `work/.state.json`, the daemon's latest snapshot.
 
-It is replaced as a whole, so whoever reads it finds one that is; how old it is, it says itself. It
-may be gone or old after a power cut: nothing depends on it.
+It is replaced as a whole, so whoever reads it finds one that is, but on a full disk, where the last
+one is written over; how old it is, it says itself. It may be gone or old after a power cut: nothing
+depends on it.
 """
 
+import errno
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +21,28 @@ from daemon.supervisor.tally import Tally
 
 STATE: Final = ".state.json"
 
+# Room for a snapshot without its lists, with what holds all work and what is stuck.
+_LEAST_BYTES: Final = 1 << 14
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+
 
 def write_state(work: Path, snapshot: Snapshot) -> None:
-    """Leave a snapshot in the work folder that the settings name. Raises `OSError`."""
+    """Leave a snapshot in the work folder that the settings name, on a full disk too: without its
+    lists, over the last one. Raises `OSError` where that can't be had."""
+    place = Place(work, STATE)
+    try:
+        files.write_whole(place, _text(snapshot).ljust(_LEAST_BYTES))
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        short = replace(snapshot, ready=(), settling=(), waiting=(), running=())
+        if not files.overwrite(place, _text(short)):
+            raise
+
+
+def _text(snapshot: Snapshot) -> bytes:
     # ASCII: names that are no UTF-8 travel as escaped surrogates and come back as they were.
-    text = json.dumps(snapshot, default=vars)  # of thousands of names, no copy of each
-    files.write_whole(Place(work, STATE), text.encode("ascii"))
+    return json.dumps(snapshot, default=vars).encode("ascii")  # of thousands of names, no copy
 
 
 def read_state(work: Path) -> Snapshot | None:

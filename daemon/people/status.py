@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.people.outline import MOST_SHOWN, Outline, Section, Tone, outline, told_report
-from daemon.people.standing import Standing, look
+from daemon.people.standing import Standing, advice_for_book, look
 from daemon.reasons import Report
 from daemon.settings import Settings
 
@@ -65,6 +65,7 @@ def as_data(standing: Standing) -> dict[str, Any]:
         "life": standing.life.value,
         "age_s": standing.age_s,
         "paused_since": standing.paused_since,
+        "book": _unread_book(standing),
         "last_hour": asdict(standing.last_hour),
         "failures": [
             {
@@ -78,6 +79,14 @@ def as_data(standing: Standing) -> dict[str, Any]:
         ],
         "state": state,
     }
+
+
+def _unread_book(standing: Standing) -> dict[str, str] | None:
+    trouble = standing.unread
+    if trouble is None:
+        return None
+    words = {"says": trouble.sentence, "advice": advice_for_book(trouble)}
+    return {"reason": trouble.reason.key, **words}
 
 
 def _in_words(report: Report) -> dict[str, str]:

@@ -43,6 +43,8 @@ _NO_HARD_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 # A folder that is still to be given its mode. After a crash in between it is found like this.
 _UNFINISHED_MODE: Final = 0o700
 _CHUNK_BYTES: Final = 1 << 20
+# Temporaries begin so; the scan and the pages pass them over.
+HIDDEN_PREFIX: Final = ".retouchd-"
 # So much of a page is looked at to know whose it is.
 _HEAD_BYTES: Final = 1 << 12
 
@@ -196,10 +198,32 @@ def write_whole(place: Place, content: bytes, ownership: Ownership = PRIVATE) ->
     """
     # Not what the name ends with: who looks for files of a kind must not find half of one.
     temporary = place.beside(f".retouchd-{_tag(place)}")
-    with _created(temporary) as file:
-        file.write(content)
-        _own(file.fileno(), temporary, ownership, ownership.file_mode)
-    _replace(temporary, place)
+    try:
+        with _created(temporary) as file:
+            file.write(content)
+            _own(file.fileno(), temporary, ownership, ownership.file_mode)
+        _replace(temporary, place)
+    except OSError:
+        with suppress(OSError):  # what it was that failed is told
+            remove_file(temporary)
+        raise
+
+
+def overwrite(place: Place, content: bytes) -> bool:
+    """Write over a file of our own within the room that it has, padded with blanks; that needs none
+    of a full disk. False, with it as it was, where it is too small or is not there.
+
+    Who reads it meanwhile may find a part of each.
+    """
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with place.reached() as (folder, name):
+            file = os.open(name, flags, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    with os.fdopen(file, "wb", buffering=0) as room:
+        size = os.fstat(file).st_size
+        return len(content) <= size and room.write(content.ljust(size)) == size
 
 
 def _tag(place: Place) -> str:
@@ -355,6 +379,23 @@ def remove_file(place: Place) -> None:
     """Remove a file if it is there."""
     with suppress(FileNotFoundError), place.reached() as (fd, name):
         os.unlink(name, dir_fd=fd)
+
+
+def remove_own_page(place: Place, is_ours: Callable[[bytes], bool]) -> None:
+    """Remove a page of our own, where `is_ours` says so of its first bytes; what else has its name
+    stays, also where it has come this moment."""
+    if not _is_page(place, is_ours):
+        return
+    # Nobody knows this name, so what is looked at is what is removed.
+    aside = place.beside(f"{HIDDEN_PREFIX}{secrets.token_hex(8)}")
+    try:
+        rename(place, aside)
+    except FileNotFoundError:
+        return
+    if _is_page(aside, is_ours):
+        remove_file(aside)
+    else:
+        rename(aside, place)
 
 
 def remove_if_empty(folder: Place) -> None:

@@ -2,10 +2,11 @@
 
 import datetime
 import json
+import socket
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,31 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         receiver.server.shutdown()
         receiver.server.server_close()
         thread.join()
+
+
+@contextmanager
+def odd_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """The URL of a server that answers each request as `answer` does, to the byte."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:  # the test is over
+                return
+            with connection, suppress(OSError):
+                connection.recv(1 << 16)
+                answer(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/in?token=secret-token"
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join(20)
 
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:

@@ -1,5 +1,6 @@
 """Who is told what goes on: the state file for other programs, and whoever else listens."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from driver import Daemon, Site, hole, photo, save
+from mounts import Mounts, fill, remove
 from structlog.testing import capture_logs
 
 from daemon.intake.pairing import Waiting
@@ -63,6 +65,31 @@ def test_the_state_is_replaced_as_a_whole_and_for_its_owner_alone(tmp_path: Path
         assert '"pid": 42' in reader.read()
     assert (tmp_path / STATE).stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == [STATE]
+
+
+def test_on_a_full_disk_it_is_told_what_holds_all_work(tmp_path: Path, mounts: Mounts) -> None:
+    disk = mounts.tmpfs(tmp_path / "disk")
+    names = tuple(f"{'x' * 200} {number}.jpg" for number in range(300))
+    write_state(disk, replace(SNAPSHOT, holds=None, holds_since=None, ready=()))
+    ballast = fill(disk)
+    full = replace(SNAPSHOT, holds=Report("disk_full", {"path": "/s/" + "x" * 900}), ready=names)
+    for moment in (full, replace(full, at=full.at + 30)):
+        write_state(disk, moment)
+        told = read_state(disk)
+        assert told == replace(moment, ready=(), settling=(), waiting=(), running=())
+    assert [name for name in os.listdir(disk) if "retouchd" in name] == []
+    remove(ballast)
+    write_state(disk, full)
+    assert read_state(disk) == full
+
+
+def test_on_a_full_disk_without_a_state_the_trouble_is_raised(
+    tmp_path: Path, mounts: Mounts
+) -> None:
+    disk = mounts.tmpfs(tmp_path / "disk")
+    fill(disk)
+    with pytest.raises(OSError, match="No space"):
+        write_state(disk, SNAPSHOT)
 
 
 @pytest.mark.parametrize(

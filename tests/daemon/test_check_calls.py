@@ -53,3 +53,8 @@ def test_it_says_whether_the_numbers_can_be_written(
     file.parent.mkdir()
     said = findings(tmp_path, capsys, "--metrics-file", str(file))
     assert said["metrics_file"] == ("ok", f"{file} will be written")
+    file.mkdir()
+    assert findings(tmp_path, capsys, "--metrics-file", str(file))["metrics_file"] == (
+        "BAD",
+        f"{file} is a folder. Move it away, or name another file in metrics_file.",
+    )

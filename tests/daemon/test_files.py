@@ -261,6 +261,7 @@ OPERATIONS = {
     "own": lambda place, _: files.own_folder(place.parent, Ownership(folder_mode=0o777)),
     "sync": lambda place, _: files.sync_folder(place.parent),
     "remove": lambda place, _: files.remove_file(place),
+    "overwrite": lambda place, _: files.overwrite(place, b"content"),
     "remove folder": lambda place, _: files.remove_folder(place),
     "read": lambda place, _: files.open_regular(place),
     "make": lambda place, _: files.open_new(place),

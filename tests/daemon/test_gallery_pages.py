@@ -1,11 +1,15 @@
 """The gallery in the outbox: what is on its pages, when they are written, whose they are."""
 
+import errno
+import hashlib
+import html
 import os
 import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,6 +20,8 @@ from test_page_elements import HOSTILE, Reader
 from daemon.people.pages import Gallery
 from daemon.people.pages.albums import PER_PAGE
 from daemon.people.pages.frame import MARK, MARK_WITHIN
+from daemon.places import Place
+from daemon.reasons import Trouble
 from daemon.spool import files
 from daemon.spool.book import Ended
 from daemon.spool.layout import Spool
@@ -470,6 +476,123 @@ def test_a_file_in_the_place_of_the_gallery_is_told_and_the_index_written(
         update(gallery)
     assert [each["page"] for each in logged] == ["gallery/0001.html"]
     assert shown(spool) == ["cat 1.jpg"]
+
+
+@pytest.mark.parametrize("page", ["index.html", "status.html", "gallery/0001.html"])
+def test_a_folder_where_a_page_is_made_up_keeps_no_other_page_from_being_written(
+    spool: Spool, book: Chronicle, gallery: Gallery, page: str
+) -> None:
+    folder, name = os.path.split(spool.outbox / page)
+    in_the_way = Path(folder, f".retouchd-{hashlib.sha256(name.encode()).hexdigest()[:16]}")
+    in_the_way.mkdir(parents=True)
+    with capture_logs() as logged:
+        for number in range(3):
+            book.entries.append(done(number))
+            update(gallery, ready=(f"next {number}.jpg",))
+    written = {"index.html", "status.html", "gallery/0001.html"} - {page}
+    assert all(MARK in text(spool, each) for each in written)
+    assert not (spool.outbox / page).exists()
+    assert in_the_way.is_dir()
+    assert [each["page"] for each in logged] == [page]
+    assert str(in_the_way) in logged[0]["why"]
+
+
+def test_what_is_in_the_way_of_many_pages_is_told_once(spool: Spool, book: Chronicle) -> None:
+    (spool.outbox / "gallery").write_text("mine")
+    book.entries += [done(i) for i in range(20 * PER_PAGE)]
+    with capture_logs() as logged:
+        settled(spool, book)
+    assert len(logged) == 1
+    assert "cat 959.jpg" in shown(spool)
+
+
+def test_a_full_disk_is_no_single_pages_trouble(
+    spool: Spool, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    # As the disk itself answers in test_workplace and in the tests of operations.
+    monkeypatch.setattr(files, "write_own_page", no_room)
+    with capture_logs() as logged, pytest.raises(OSError, match="No space"):
+        update(gallery)
+    assert logged == []
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_where_the_book_cannot_be_read_the_status_is_told_all_the_same(
+    spool: Spool, book: Chronicle, monkeypatch: pytest.MonkeyPatch, *, is_first: bool
+) -> None:
+    book.entries.append(failed(1))
+    lay_notes(spool.failed, *book.entries)
+    gallery = Gallery(spool, book)
+    if not is_first:
+        update(gallery)
+    trouble = OSError(errno.EIO, "it is no regular file", "/s/work/.book/2026-11.jsonl")
+    monkeypatch.setattr(book, "count", Mock(side_effect=trouble))
+    with pytest.raises(Trouble, match=r"2026-11\.jsonl"):
+        update(gallery, ready=("next.jpg",))
+    told = html.unescape(text(spool, "status.html"))
+    assert "next.jpg" in told
+    assert "What has become of pictures can't be told" in told
+    assert "/s/work/.book/2026-11.jsonl can't be read or written (it is no regular file)." in told
+    assert "history --rebuild" in told
+    assert ("cat 1.jpg" in told) is not is_first
+    monkeypatch.undo()
+    update(gallery)
+    assert "can't be told" not in html.unescape(text(spool, "status.html"))
+    assert shown(spool) == ["cat 1.jpg"]
+
+
+def test_pages_beyond_a_book_from_which_months_were_taken_are_removed(
+    spool: Spool, book: Chronicle
+) -> None:
+    book.entries += [done(i) for i in range(5 * PER_PAGE)]
+    settled(spool, book)
+    mine = spool.outbox / "gallery" / "0005.html"
+    mine.unlink()
+    mine.write_text("mine")
+    del book.entries[: 4 * PER_PAGE - 2]
+    settled(spool, book)
+    assert sorted(pages(spool)) == ["0001.html", "0002.html", "0005.html"]
+    assert mine.read_text() == "mine"
+
+
+def test_what_a_crash_left_hidden_of_a_page_goes_at_the_next_start(
+    spool: Spool, book: Chronicle
+) -> None:
+    book.entries += [done(i) for i in range(PER_PAGE)]
+    settled(spool, book)
+    folder = spool.outbox / "gallery"
+    left = folder / f".retouchd-{hashlib.sha256(b'0001.html').hexdigest()[:16]}"
+    left.write_bytes((folder / "0001.html").read_bytes())
+    mine = folder / ".retouchd-mine"
+    mine.write_text("mine")
+    settled(spool, book)
+    assert not left.exists()
+    assert mine.read_text() == "mine"
+    assert (folder / "0001.html").exists()
+
+
+def test_what_comes_into_the_place_of_a_page_that_is_removed_stays(
+    spool: Spool, book: Chronicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.entries += [done(i) for i in range(2 * PER_PAGE)]
+    settled(spool, book)
+    beyond, real = spool.outbox / "gallery" / "0003.html", files.rename
+
+    def rename_too_late(source: Place, target: Place) -> None:
+        if source.name == beyond.name:
+            beyond.unlink()
+            beyond.write_text("mine")
+        real(source, target)
+
+    monkeypatch.setattr(files, "rename", rename_too_late)
+    del book.entries[PER_PAGE:]
+    update(Gallery(spool, book))
+    assert beyond.read_text() == "mine"
+    assert sorted(pages(spool)) == ["0001.html", "0002.html", "0003.html"]
+    assert not list(spool.outbox.rglob(".retouchd-*"))
 
 
 def test_pages_get_the_mode_of_results_and_the_mark(

@@ -14,8 +14,10 @@ from driver import PATIENCE_S, Daemon, Site, hole, photo, save
 from receiver import Receiver, receiving
 from told import a_moment, done, failed
 
+from daemon.people.calls import hooks as hooks_module
 from daemon.people.calls.facts import as_json, as_variables, facts_of
 from daemon.people.calls.hooks import Hooks
+from daemon.people.calls.process import Called
 from daemon.reasons import REASONS, Report
 from daemon.settings import HOOK_VARIABLES, Settings, SettingsError, load_settings
 from daemon.spool.book import Book
@@ -268,6 +270,48 @@ def test_the_webhooks_url_is_not_told_to_hooks(work: Path, calls: Path) -> None:
     until(lambda: len(told(calls)) == 1)
     hooks.close(1.0)
     assert "secret" not in "".join(path.read_text() for path in calls.glob("*.env"))
+
+
+def test_facts_too_long_for_an_environment_are_told_on_the_input_alone(
+    work: Path, calls: Path, receiver: Receiver
+) -> None:
+    deep = "/".join(["\xe9" * 120] * 95)  # as deep as a user on a share can make it
+    outputs = tuple(f"{deep}/cat{ending}" for ending in (".log", ".preview.jpg", ".png"))
+    settings = settings_of(work.parent, on_success=hook(calls), webhook_url=receiver.url)
+    hooks = Hooks(settings)
+    ended = done(picture=f"{deep}/cat.jpg", outputs=outputs, ended_at=1e9)
+    Book(work).append(ended)
+    hooks.update(a_moment())
+    until(lambda: len(told(calls)) == 1 and len(receiver.came) == 1)
+    hooks.close(1.0)
+    assert told(calls) == receiver.came
+    assert told(calls)[0]["picture"] == ended.picture
+    assert len(told(calls)[0]["outputs"]) == 3
+    (environment,) = calls.glob("*.env")
+    variables = dict(line.split("=", 1) for line in environment.read_text().splitlines())
+    assert "RETOUCHD_OUTPUTS" not in variables
+    assert variables["RETOUCHD_OUTCOME"] == "done"
+    assert set(variables) < set(HOOK_VARIABLES)
+
+
+def test_no_fact_stands_in_the_webhooks_environment(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, str]] = []
+
+    def noted(command: object, told: bytes, variables: dict[str, str], *_: object) -> Called:
+        seen.append(dict(variables))
+        return Called(True, "")
+
+    # What is asked for is what it is given, before anything is started.
+    monkeypatch.setattr(hooks_module, "call", noted)
+    url = "http://127.0.0.1:9/in"
+    hooks = Hooks(settings_of(work.parent, webhook_url=url))
+    Book(work).append(done(ended_at=1e9))
+    hooks.update(a_moment())
+    until(lambda: bool(seen))
+    hooks.close(1.0)
+    assert seen == [{"RETOUCHD_WEBHOOK_URL": url}]
 
 
 # The settings.

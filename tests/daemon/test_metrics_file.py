@@ -223,11 +223,16 @@ def test_who_reads_while_it_is_written_has_all_of_the_old_file(tmp_path: Path) -
     assert samples(file.read_text())["retouchd_last_update_timestamp_seconds"] == 2000
 
 
-def test_half_of_a_file_is_never_collected(tmp_path: Path) -> None:
-    (tmp_path / "r.prom").mkdir()  # so it is written, and can't get its name
-    with pytest.raises(OSError, match="directory"):
+def test_half_of_a_file_is_never_collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[str] = []
+
+    def is_killed(*_: object, **__: object) -> None:
+        left.extend(os.listdir(tmp_path))
+        raise SystemExit
+
+    monkeypatch.setattr(os, "replace", is_killed)  # when it is written, and has not got its name
+    with pytest.raises(SystemExit):
         MetricsFile(tmp_path / "r.prom", tuple).update(a_moment())
-    left = [name for name in os.listdir(tmp_path) if name != "r.prom"]
     assert len(left) == 1
     assert not left[0].endswith(".prom")
 
@@ -311,6 +316,14 @@ def test_a_file_that_cannot_be_written_keeps_no_picture_waiting(site: Site, tmp_
     told = [line for line in done.stderr.splitlines() if '"not_told"' in line]
     assert len(told) == 1
     assert "retouchd.prom" in told[0]
+
+
+def test_a_folder_in_its_place_is_told_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "retouchd.prom"
+    file.mkdir()
+    with pytest.raises(IsADirectoryError, match=r"retouchd\.prom'"):
+        MetricsFile(file, list).update(a_moment())
+    assert list(tmp_path.iterdir()) == [file]
 
 
 # The setting.

@@ -64,6 +64,23 @@ def test_what_is_added_later_gets_the_next_numbers(book: Book, positions: Positi
     assert positions.between(0, 9) == [done(1), done(2), done(3)]
 
 
+def test_where_a_month_could_not_be_read_at_first_none_is_forgotten_later(
+    book: Book, positions: Positions, tmp_path: Path
+) -> None:
+    entries = [done(i, ended_at=1.7e9 + i * MONTH_S) for i in range(3)]
+    for ended in entries:
+        book.append(ended)
+    second = sorted((tmp_path / FOLDER).iterdir())[1]
+    away = second.rename(tmp_path / "away")
+    second.mkdir()
+    with pytest.raises(OSError, match="no regular file"):
+        positions.count()
+    second.rmdir()
+    away.rename(second)
+    assert positions.count() == 3
+    assert positions.between(0, 3) == entries
+
+
 def test_months_follow_each_other_and_are_read_together(book: Book, positions: Positions) -> None:
     entries = [done(i, ended_at=1.7e9 + i * MONTH_S / 2) for i in range(9)]
     for ended in entries[:5]:

@@ -321,6 +321,35 @@ def test_a_failure_of_a_name_that_is_no_utf8_is_told_while_it_lies_there(
     assert look(settings).failures == ()
 
 
+@pytest.mark.parametrize("month", ["2020-01.jsonl", "2999-01.jsonl"])
+def test_where_the_book_cannot_be_read_all_else_is_told_and_what_to_do(
+    settings: Settings, spool: Spool, month: str
+) -> None:
+    Book(spool.books).append(failed("f", time.time() - 5))
+    (spool.books / ".book" / month).mkdir()
+    write_state(spool.books, replace(SNAPSHOT, at=time.time()))
+    with locked(spool):
+        found = look(settings)
+    told = says(found)
+    assert "holding since" in told.splitlines()[0]
+    assert f"can't be read, so the last hour and failures may lack some: {spool.books}" in told
+    assert f"{month} can't be read or written (it is no regular file)." in told
+    assert "history --rebuild" in told
+    assert not found.is_well
+    assert as_data(found)["book"]["reason"] == "io_error"
+    # Of an old month that can't be read the newer ones are told.
+    assert found.last_hour.failed == (1 if month < "2026" else 0)
+    (spool.books / ".book" / month).rmdir()
+    assert as_data(look(settings))["book"] is None
+
+
+def test_a_daemon_that_works_is_not_all_well_where_the_book_cannot_be_read() -> None:
+    shown = standing(unread=Trouble("io_error", path="/spool/work/.book", detail="?"))
+    assert not shown.is_well
+    assert outline(shown).tone == "mind"
+    assert "working" in outline(shown).headline
+
+
 def test_a_daemon_is_known_by_its_lock(settings: Settings, spool: Spool) -> None:
     write_state(spool.books, replace(WELL, at=time.time()))
     assert not look(settings).is_running

@@ -1,5 +1,6 @@
 """The whole daemon, workers too, as a user who may do nothing but work in its spool."""
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -275,3 +276,46 @@ def test_in_a_sticky_inbox_what_may_not_be_moved_waits_and_keeps_nobody_else_wai
     daemon.wait_for("job_finished", picture="dog.png")
     assert unprivileged.files("inbox") == ["cat.png", "cat_mask.png"]
     assert daemon.seen("queue_held") == daemon.seen("pair_claimed", picture="cat.png") == []
+
+
+def _closed_gallery(outbox: Path) -> None:
+    gallery = outbox / "gallery"
+    gallery.mkdir(mode=0o700)
+    os.chown(gallery, UPLOADER, UPLOADER)
+
+
+def _file_where_the_index_is_made_up(outbox: Path) -> None:
+    # Where everybody may put files and remove only his own.
+    os.chown(outbox, 0, 0)
+    outbox.chmod(0o1777)
+    name = hashlib.sha256(b"index.html").hexdigest()[:16]
+    file = outbox / f".retouchd-{name}"
+    file.write_text("mine")
+    os.chown(file, UPLOADER, UPLOADER)
+
+
+@pytest.mark.parametrize(
+    ("put", "page"),
+    [
+        (_closed_gallery, "gallery/0001.html"),
+        (_file_where_the_index_is_made_up, "index.html"),
+    ],
+)
+def test_nobody_who_has_the_share_can_keep_all_pages_from_being_written(
+    unprivileged: Unprivileged, start: Start, put: Callable[[Path], None], page: str
+) -> None:
+    unprivileged.environment["RETOUCHD_PAGES"] = "true"
+    unprivileged.outbox.mkdir()
+    os.chown(unprivileged.outbox, NOBODY, NOBODY)
+    put(unprivileged.outbox)
+    drop(unprivileged, "cat")
+    daemon = start(unprivileged)
+    daemon.wait_for("job_finished")
+    others = {"index.html", "status.html", "gallery/0001.html"} - {page}
+    daemon.wait_until(lambda: all((unprivileged.outbox / o).exists() for o in others), "the others")
+    daemon.stop()
+    assert "Not running" in (unprivileged.outbox / "status.html").read_text()
+    assert not (unprivileged.outbox / page).exists()
+    (told,) = daemon.seen("page_not_written")
+    assert told["page"] == page
+    assert "no permission for" in told["why"]

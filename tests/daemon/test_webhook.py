@@ -2,14 +2,19 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from driver import REPOSITORY
-from receiver import Receiver, certificate, receiving
+from receiver import Receiver, certificate, odd_server, receiving
+
+from daemon.people.calls.process import call
 
 PROGRAM = REPOSITORY / "daemon" / "people" / "calls" / "webhook.py"
 
@@ -78,6 +83,95 @@ def test_a_server_that_is_away_is_told_without_the_url() -> None:
     assert done.returncode == 1
     assert done.stderr == "localhost can't be reached: Connection refused\n"
     assert "secret-token" not in done.stderr
+
+
+def _trickle(first: bytes) -> Callable[[socket.socket], None]:
+    """A byte now and then, for ever: each one comes before a socket's time limit is over."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(first)
+        while True:
+            time.sleep(0.05)
+            connection.sendall(b"x")
+
+    return answer
+
+
+def _never(connection: socket.socket) -> None:
+    while connection.recv(1 << 16):
+        pass
+
+
+def _again_and_again(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(_never, id="never"),
+        pytest.param(_trickle(b""), id="a status that trickles"),
+        pytest.param(_trickle(b"HTTP/1.1 204 No Content\r\nX: "), id="a header that trickles"),
+        pytest.param(
+            _trickle(b"HTTP/1.1 500 Oh\r\nContent-Length: 1000\r\n\r\n"), id="words that trickle"
+        ),
+        pytest.param(_again_and_again, id="continue without end"),
+    ],
+)
+def test_a_server_that_takes_for_ever_is_given_up_in_time(
+    answer: Callable[[socket.socket], None],
+) -> None:
+    command = [sys.executable, "-I", "-S", str(PROGRAM)]
+    with odd_server(answer) as url:
+        began = time.monotonic()
+        called = call(command, b"{}", {"RETOUCHD_WEBHOOK_URL": url}, 2.0, threading.Event())
+        assert time.monotonic() - began < 20
+    assert not called.is_ok
+    assert called.how.startswith("it was ended after 2 s")
+
+
+def _says(content: bytes) -> Callable[[socket.socket], None]:
+    return lambda connection: connection.sendall(content)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        pytest.param(_says(b""), "closed connection without response", id="nothing"),
+        pytest.param(_says(b"SSH-2.0-OpenSSH_9.2\r\n"), "SSH-2.0-OpenSSH", id="no HTTP"),
+        pytest.param(
+            _says(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n"), "100", id="headers"
+        ),
+        pytest.param(_says(b"HTTP/1.1 200 " + b"x" * 200_000), "65536", id="a long line"),
+        pytest.param(
+            _says(b"HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+            "500 Oh",
+            id="chunks",
+        ),
+    ],
+)
+def test_what_is_no_answer_is_told_in_a_line_without_the_url(
+    answer: Callable[[socket.socket], None], says: str
+) -> None:
+    with odd_server(answer) as url:
+        done = post(url)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "secret-token" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_answer_without_an_end_is_not_waited_for() -> None:
+    with odd_server(_trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")) as url:
+        assert post(url).returncode == 0
+
+
+def test_it_follows_nobody_round_in_a_circle(receiver: Receiver) -> None:
+    receiver.answer, receiver.location = 307, receiver.url
+    assert post(receiver.url).returncode == 1
+    assert len(receiver.asked) == 1
 
 
 def test_a_server_that_nobody_vouches_for_is_told_nothing(tmp_path: Path) -> None:

@@ -4,11 +4,16 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from daemon import __version__
 from daemon.settings import HOOK_VARIABLES
 from daemon.spool.book import Ended
 from daemon.supervisor.joblog import utc
+
+# In bytes. Linux takes 128 KiB a variable and mostly 2 MiB in all; a path that can be opened by its
+# name has 4 KiB at most.
+MOST_OF_A_VARIABLE: Final = 1 << 15
 
 
 def facts_of(ended: Ended, folders: Mapping[str, Path]) -> dict[str, object]:
@@ -54,11 +59,20 @@ def as_json(facts: Mapping[str, object]) -> bytes:
 
 
 def as_variables(facts: Mapping[str, object]) -> dict[str, str]:
-    """The most wanted of the facts as variables of the environment; all are there, some empty."""
-    return {
+    """The most wanted of the facts as variables of the environment, some empty.
+
+    One that is longer than `MOST_OF_A_VARIABLE` bytes is left out: half a fact would be taken for
+    the whole, and a program whose environment is too large can't be started at all.
+    """
+    variables = {
         variable: _as_variable(facts[variable.removeprefix("RETOUCHD_").lower()])
         for variable in HOOK_VARIABLES
     }
+    return {name: value for name, value in variables.items() if _fits(value)}
+
+
+def _fits(value: str) -> bool:
+    return len(value.encode("utf-8", "surrogatepass")) <= MOST_OF_A_VARIABLE
 
 
 def _as_variable(value: object) -> str:

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -43,12 +43,13 @@ _STOPPING_S: Final = 5.0
 class Kind:
     """A program that is told; of jobs of one outcome, or of all where that is empty.
 
-    `is_ours` where it is no hook: people know of no program then, and are told its words alone.
+    With `variables` it has these in its environment, and else the job's facts. `is_ours` where it
+    is no hook: people know of no program then, and are told its words alone.
     """
 
     command: Sequence[str]
     outcome: str = ""
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] | None = None
     is_ours: bool = False
 
     def wants(self, ended: Ended) -> bool:
@@ -125,7 +126,7 @@ class Hooks:
 
     def _call(self, kind: Kind, ended: Ended) -> Called:
         facts = facts_of(ended, self._settings.folders())
-        variables = {**as_variables(facts), **kind.variables}
+        variables = as_variables(facts) if kind.variables is None else kind.variables
         timeout_s = self._settings.hook_timeout_s
         called = call(kind.command, as_json(facts), variables, timeout_s, self._stopping)
         return replace(called, how=called.said) if kind.is_ours and called.said else called

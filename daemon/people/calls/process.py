@@ -1,7 +1,8 @@
 """Runs one call: a program of the administrator's, with a job's facts on its standard input.
 
 Promises: it is started without a shell and holds nothing of the daemon's, the spool's lock least of
-all; it is over when its time is, with all that it started; and what it says is one line to us.
+all; it is over when its time is, with all that it started, but for what has made itself a session
+of its own; and what it says is one line to us.
 """
 
 import contextlib

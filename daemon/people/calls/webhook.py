@@ -31,8 +31,8 @@ class _NoOtherPlace(urllib.request.HTTPRedirectHandler):
 
 
 def post(url: str, body: bytes) -> str | None:
-    """Send it; None where it arrived, else why not. Of the URL, which may hold a secret, only the
-    server's name is told.
+    """Send it; None where it arrived, else why not, in a line. Of the URL, which may hold a secret,
+    only the server's name is told.
 
     HTTPS is verified against the system's certificates.
     """
@@ -44,19 +44,29 @@ def post(url: str, body: bytes) -> str | None:
         with opener.open(request, timeout=_LONGEST_WAIT_S):
             return None
     except urllib.error.HTTPError as error:
-        with error:
-            words = error.read(_MOST_READ).decode("utf-8", "replace")
-        said = f"{error.code} {error.reason} {' '.join(words.split())}"
-        return f"{server} answered {said.strip()}"
+        return f"{server} answered {_one_line(f'{error.code} {error.reason} {_told_by(error)}')}"
     except urllib.error.URLError as error:
         return f"{server} can't be reached: {_words(error.reason)}"
     except (OSError, http.client.HTTPException) as error:
         return f"{server} did not answer as a server does: {_words(error)}"
 
 
+def _told_by(error: urllib.error.HTTPError) -> str:
+    """What the server says besides; nothing where that breaks off."""
+    try:
+        with error:
+            return error.read(_MOST_READ).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException):
+        return ""
+
+
 def _words(error: str | BaseException) -> str:
     words = error.strerror if isinstance(error, OSError) else None
-    return words or str(error) or type(error).__name__
+    return _one_line(words or str(error)) or type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 if __name__ == "__main__":

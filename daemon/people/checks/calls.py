@@ -31,6 +31,9 @@ def _check_metrics(file: Path) -> Finding:
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
         advice = "Give it to the user that runs retouchd."
         return Finding("metrics_file", False, f"{folder} can't be written to. {advice}")
+    if os.path.isdir(file):  # noqa: PTH112 - as above
+        advice = "Move it away, or name another file in metrics_file."
+        return Finding("metrics_file", False, f"{file} is a folder. {advice}")
     return Finding("metrics_file", True, f"{file} will be written")
 
 

@@ -23,6 +23,9 @@ FOLDER: Final = "gallery"
 # Pictures on a page: some rows of them, and at most a few megabytes of previews.
 PER_PAGE: Final = 48
 
+# More pages than these digits can count there never are.
+_LONGEST_NUMBER: Final = 12
+
 _HEADING: Final = "Retouched pictures"
 _REACH: Final = re.compile(rb'<meta name="retouchd-reach" content="(\d+) ([0-9A-Za-z-]*)">')
 
@@ -51,6 +54,13 @@ class Reach:
 def page_name(number: int) -> str:
     """The path of a numbered page in the outbox; the first has the oldest results."""
     return f"{FOLDER}/{number:04d}.html"
+
+
+def number_of(name: str) -> int | None:
+    """The number of a page by its file's name in its folder; None for another file."""
+    base = name.removesuffix(".html")
+    is_number = base.isascii() and base.isdecimal() and len(base) < _LONGEST_NUMBER
+    return int(base) if is_number and page_name(int(base)) == f"{FOLDER}/{name}" else None
 
 
 def page_of(position: int) -> int:

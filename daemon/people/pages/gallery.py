@@ -1,14 +1,17 @@
 """Keeps the pages in the outbox as things are: writes those that have changed, and no others.
 
 Of the book only the newest entries are looked at; a page that is full is never written again. What
-a crash, or a person, has taken away is made anew, a few pages at a time.
+a crash, or a person, has taken away is made anew, a few pages at a time. Where something is in the
+way of one page the others are written, and the one that says how it stands is written first.
 """
 
+import errno
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, islice
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
@@ -26,9 +29,13 @@ from daemon.people.pages.albums import (
     page_of,
     span,
 )
+from daemon.people.pages.elements import Html, joined
 from daemon.people.pages.frame import MARK_WITHIN, MOST_LISTED, is_own
 from daemon.people.pages.status import LIFE_S, status_body, status_page
+from daemon.people.pages.tidying import names_in, tidy
+from daemon.people.pages.unread import unread
 from daemon.places import Place
+from daemon.reasons import Trouble, world_trouble
 from daemon.spool import files
 from daemon.spool.book import Ended
 from daemon.spool.layout import Spool
@@ -36,10 +43,15 @@ from daemon.supervisor.snapshot import Snapshot
 
 log = structlog.get_logger()
 
+_T = TypeVar("_T")
+
 # Numbered pages that are written in one go; with the index and the status far less than a second.
 _MOST_PAGES: Final = 8
 # The newest entries among which failures are looked for at the start.
 _MOST_LOOKED_BACK: Final = 2000
+# Somebody has put something in a page's way; all else that the disk answers is no single page's.
+_IN_THE_WAY: Final = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+_FORBIDDEN: Final = {errno.EACCES, errno.EPERM}
 
 
 class Ends(Protocol):
@@ -72,41 +84,60 @@ class Gallery:
         """Write what has changed. True where all is written, False where old pages are still owed.
 
         With `is_over` they say that nothing comes any more. Takes less than a second. What has a
-        page's name and is not ours stays, and is logged once. Raises `OSError` and `WORLD`
-        troubles; what was left undone then is done by a later call.
+        page's name and is not ours, or may not be written to, stays and is logged once. Raises
+        `OSError` and `WORLD` troubles, of the book too, when the status is written as far as can
+        be; what was left undone then is done by a later call.
         """
         self._spool.require_mounts()
-        self._write_all(snapshot, is_over=is_over)
+        count, trouble = self._look_into_book()
+        is_new = trouble is None and not count
+        self._write_status(snapshot, trouble, is_new=is_new, is_over=is_over)
+        if trouble is not None:
+            raise trouble
+        self._write_gallery(count)
         return not self._owed
 
-    def _write_all(self, snapshot: Snapshot, *, is_over: bool) -> None:
-        count = self._ends.count()
-        is_wanted = self._reach is None or not Place(self._spool.outbox, INDEX).is_there()
-        if self._reach is None:
-            self._reach = self._reach_so_far(count)
-        if is_wanted or count != self._reach.count or self._owed:
-            self._write_albums(count)
-        self._failures.look(self._ends, count)
-        self._write_status(snapshot, is_new=not count, is_over=is_over)
+    def _look_into_book(self) -> tuple[int, Trouble | None]:
+        """How many entries it has, and why it can't be read, if it can't."""
+        try:
+            count = self._ends.count()
+            self._failures.look(self._ends, count)
+        except OSError as error:
+            return 0, world_trouble(error)
+        return count, None
 
-    def _write_status(self, snapshot: Snapshot, *, is_new: bool, is_over: bool) -> None:
+    def _write_status(
+        self, snapshot: Snapshot, trouble: Trouble | None, *, is_new: bool, is_over: bool
+    ) -> None:
         failed = self._spool.failed
         failures = [each for each in self._failures.newest_first() if still_lies(each, failed)]
         body = status_body(snapshot, failures, is_new=is_new, is_over=is_over)
+        if trouble is not None:
+            body = _with_unread_book(body, trouble, snapshot)
         # Also where nothing has changed it is written now and then, as a sign of life.
         about = f"{snapshot.at // LIFE_S} {body}"
         page = status_page(body, snapshot.at, is_over=is_over)
         self._write(STATUS, page, of=about.encode("utf-8"))
 
+    def _write_gallery(self, count: int) -> None:
+        is_wanted = self._reach is None or not Place(self._spool.outbox, INDEX).is_there()
+        if self._reach is None:
+            self._reach = self._reach_so_far(count)
+        if is_wanted or count != self._reach.count or self._owed:
+            self._write_albums(count)
+
     def _reach_so_far(self, count: int) -> Reach:
-        """How far the pages that are there can be believed; what is missing is owed from now on."""
+        """How far the pages that are there can be believed; what is missing is owed from now on,
+        and what is ours beyond the last one goes."""
+        folder = Place(self._spool.outbox, FOLDER)
+        there = names_in(folder)
+        self._unless_in_the_way(FOLDER, lambda: tidy(folder, there, page_of(count)))
         reach = Reach.in_page(_head_of(Place(self._spool.outbox, INDEX)))
         last = self._ends.between(reach.count - 1, reach.count) if 0 < reach.count <= count else ()
         if not last or last[0].job != reach.job:
             # No index of ours, or one of another book.
             self._owed = set(range(1, page_of(count) + 1))
             return Reach()
-        there = _names_in(Place(self._spool.outbox, FOLDER))
         wanted = range(1, page_of(count) + 1)
         self._owed = {n for n in wanted if page_name(n).rpartition("/")[2] not in there}
         return reach
@@ -135,24 +166,37 @@ class Gallery:
         is_known = self._digests.get(path) == digest and place.is_there()
         if is_known or _begin_of(place, len(content) + 1) == content:
             return
-        try:
+
+        def write() -> bool:
             files.make_folders(place.parent, self._spool.ownership)
             files.write_own_page(place, content, self._spool.ownership, is_own)
-        except (FileExistsError, NotADirectoryError):
-            self._leave(path)
-            return
-        if path in (INDEX, STATUS):
+            return True
+
+        if self._unless_in_the_way(path, write) and path in (INDEX, STATUS):
             self._digests[path] = digest
 
-    def _leave(self, path: str) -> None:
-        if path not in self._told:
-            self._told.add(path)
-            log.warning(
-                Event.PAGE_NOT_WRITTEN,
-                page=path,
-                why="something else has this name, and is left alone.",
-                advice="Rename it or move it away: the name is wanted for a page.",
-            )
+    def _unless_in_the_way(self, path: str, do: Callable[[], _T]) -> _T | None:
+        """What `do` gives. Where something of somebody's is in this page's way, that is left alone
+        and told once; what is no single page's trouble is raised."""
+        try:
+            return do()
+        except OSError as error:
+            is_closed = error.errno in _FORBIDDEN and _may_write_into(self._spool.outbox)
+            if error.errno not in _IN_THE_WAY and not is_closed:
+                raise
+            self._leave(path, error)
+            return None
+
+    def _leave(self, path: str, error: OSError) -> None:
+        place = str(error.filename or self._spool.outbox / path)
+        if place in self._told:
+            return
+        self._told.add(place)
+        why = f"{place} is something else, and is left alone."
+        if error.errno in _FORBIDDEN:
+            why = f"no permission for {place} ({error.strerror})."
+        advice = "Rename it or move it away: the name is wanted for a page."
+        log.warning(Event.PAGE_NOT_WRITTEN, page=path, why=why, advice=advice)
 
 
 class _Failures:
@@ -174,6 +218,16 @@ class _Failures:
         return self._newest
 
 
+def _with_unread_book(body: Html, trouble: Trouble, snapshot: Snapshot) -> Html:
+    """What holds all work is the one thing to know first, and else this."""
+    box = unread(trouble)
+    return joined(body, box) if snapshot.holds else joined(box, body)
+
+
+def _may_write_into(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=True)
+
+
 def _head_of(place: Place) -> bytes:
     """The first bytes of a page; nothing where there is none that is ours."""
     head = _begin_of(place, 8 * MARK_WITHIN)
@@ -187,11 +241,3 @@ def _begin_of(place: Place, size: int) -> bytes:
             return file.read(size)
     except OSError:
         return b""
-
-
-def _names_in(folder: Place) -> Iterable[str]:
-    try:
-        with folder.listable() as fd:
-            return set(os.listdir(fd))
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
