@@ -129,7 +129,7 @@ class Positions:
                     if found := _LINE.fullmatch(line):
                         yield _Line(file, start, found[1], float(found[2]))
                     start += len(line)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # who lists the months is told of a file
             return
 
     def _number_of(self, name: str) -> int:
