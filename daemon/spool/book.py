@@ -13,10 +13,12 @@ Only the daemon that holds the spool's lock writes; anyone who may may read, at 
 written as a whole, by `retouchd history --rebuild` alone.
 """
 
+import errno
 import heapq
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -39,6 +41,8 @@ _MONTH: Final = re.compile(r"\d{4}-\d\d\.jsonl", re.ASCII)
 _BLOCK_BYTES: Final = 1 << 16
 # What lies beside a result, by what follows the name that a job's outputs share.
 _BESIDE: Final = (".log", ".preview.jpg", ".trimap.png", ".alpha.png")
+# Ten times what a line of the longest names takes.
+_LONGEST_BYTES: Final = 1 << 22
 # The year 5000: later than any clock, and a date to every reader.
 _LATEST: Final = 95_617_584_000.0
 
@@ -119,7 +123,7 @@ class Book:
 
     def append(self, ended: Ended) -> None:
         """Add a job. On return its line is on the disk; on `OSError` it may be, and then counts."""
-        files.make_folders(self._folder, files.PRIVATE)
+        self._make_folder(files.PRIVATE)
         month = time.strftime("%Y-%m", time.gmtime(ended.ended_at)) + _SUFFIX
         files.append_line(
             lambda: self._folder / max([month, *months_in(self._folder)]), line_of(ended)
@@ -183,12 +187,18 @@ class Book:
         new = {e.job: e for e in found if e.job not in known and self._can_be_read(e)}
         if new:
             ownership = self._ownership()
-            files.make_folders(self._folder, ownership)
+            self._make_folder(ownership)
             lines = [*self._backwards(REBUILT, b""), *new.values()]
             lines.sort(key=lambda ended: ended.ended_at)
             content = b"".join(map(line_of, lines))
             files.write_durably(self._folder / REBUILT, content, ownership)
         return len(new)
+
+    def _make_folder(self, ownership: files.Ownership) -> None:
+        try:
+            files.make_folders(self._folder, ownership)
+        except NotADirectoryError:
+            raise _no_folder(self._folder) from None
 
     def _can_be_read(self, ended: Ended) -> bool:
         return any(self._understood([line_of(ended)]))
@@ -207,10 +217,10 @@ class Book:
     def _from(self, name: str, start: int, most_bytes: int | None) -> bytes:
         with files.reading(self._folder / name) as file:
             file.seek(start)
-            content = file.read(most_bytes)
-            while b"\n" not in content and (more := file.read(most_bytes)):
-                content += more
-            return content
+            parts = [file.read(most_bytes)]
+            while b"\n" not in parts[-1] and (more := file.read(most_bytes)):
+                parts.append(more)
+            return b"".join(parts)
 
     def _backwards(self, name: str, needle: bytes) -> Iterator[Ended]:
         if not (self._folder / name).is_there():
@@ -229,10 +239,22 @@ class Book:
 def months_in(folder: Place) -> list[str]:
     """The names of the months' files in the folder of a book, the oldest first."""
     try:
-        names = [name for name, _ in folder.listing()]
+        listed = folder.listing()
     except FileNotFoundError:
         return []
-    return sorted(name for name in names if _MONTH.fullmatch(name))
+    except NotADirectoryError:
+        raise _no_folder(folder) from None
+    return sorted(name for name, about in listed if _MONTH.fullmatch(name) and _is_file(about))
+
+
+def _is_file(about: os.stat_result | OSError) -> bool:
+    """What can't be looked at may be one: whoever opens it is told why."""
+    return isinstance(about, OSError) or stat.S_ISREG(about.st_mode)
+
+
+def _no_folder(place: Place) -> OSError:
+    # Not ENOTDIR: "it is not there" would be said of that.
+    return OSError(errno.ELOOP, "it is no folder; move it away", str(place))
 
 
 def line_of(ended: Ended) -> bytes:
@@ -337,12 +359,21 @@ def _one_of(value: Any, choices: Any) -> Any:
 
 
 def _from_end(file: BufferedReader) -> Iterator[bytes]:
-    """The lines of a file, the last one first, read no further than they are asked for."""
-    end, rest = file.seek(0, os.SEEK_END), b""
+    """The lines of a file, the last one first, read no further than they are asked for.
+
+    Of one that is longer than any of ours only the end is given.
+    """
+    end = file.seek(0, os.SEEK_END)
+    parts: list[bytes] = []  # of the line that goes on where the last block began, from its end
     while end > 0:
         start = max(0, end - _BLOCK_BYTES)
         file.seek(start)
-        first, *lines = (file.read(end - start) + rest).split(b"\n")
-        yield from reversed(lines)
-        end, rest = start, first
-    yield rest
+        first, *lines = file.read(end - start).split(b"\n")
+        if lines:
+            yield lines.pop() + b"".join(reversed(parts))
+            yield from reversed(lines)
+            parts.clear()
+        if sum(map(len, parts)) < _LONGEST_BYTES:
+            parts.append(first)
+        end = start
+    yield b"".join(reversed(parts))

@@ -241,6 +241,10 @@ def append_line(where: Callable[[], Place], line: bytes) -> None:
     with ExitStack() as held:
         with _appending:
             place = where()
+            about = place.about()
+            if about is not None and not stat.S_ISREG(about.st_mode):
+                what = "it is no regular file; move it away"
+                raise OSError(errno.ELOOP, what, str(place))
             folder, name = held.enter_context(place.reached())
             # A file that is open already is not emptied by this mode.
             file = held.enter_context(os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "w+b"))

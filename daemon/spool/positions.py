@@ -137,7 +137,7 @@ class Positions:
                     if found := _LINE.fullmatch(line):
                         yield _Line(file, start, found[1], found[2] == b"failed", float(found[3]))
                     start += len(line)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # who lists the months is told of a file
             return
 
     def _number_of(self, name: str) -> int:

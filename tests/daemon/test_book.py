@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from test_jobs import claim, produce
 
 from daemon.places import Place
-from daemon.reasons import Report, Trouble
+from daemon.reasons import Report, Trouble, world_trouble
 from daemon.spool import book, files, jobs, recovery
 from daemon.spool.book import REBUILT, Book, Ended, Facts, Mark, ended_of, line_of
 from daemon.spool.layout import Spool
@@ -307,6 +307,75 @@ def test_all_of_a_large_book_is_read_across_its_blocks(
     for number in range(30):
         kept.append(ended(f"j{number}", story=("x" * number,)))
     assert names(kept) == [f"j{number}" for number in reversed(range(30))]
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n"])
+def test_a_line_without_an_end_costs_no_more_than_its_length(
+    kept: Book, tmp_path: Path, ending: bytes
+) -> None:
+    kept.append(ended("before"))
+    _, mark = kept.since(None)
+    with month(tmp_path).open("ab") as file:
+        file.write(os.urandom(30_000_000).replace(b"\n", b"x") + ending)
+    began = time.process_time()
+    assert names(kept) == ["before"]
+    assert kept.passed_over == 1
+    kept.append(ended("after"))
+    assert names(kept) == ["after", "before"]
+    assert [each.job for each in kept.since(mark, most_bytes=1 << 17)[0]] == ["after"]
+    assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("name", ["2020-01.jsonl", "2099-01.jsonl"])
+@pytest.mark.parametrize("kind", ["a folder", "a link", "a pipe"])
+def test_what_is_no_file_of_the_book_keeps_nobody_from_it(
+    kept: Book, tmp_path: Path, name: str, kind: str
+) -> None:
+    kept.append(ended("before"))
+    make[kind](month(tmp_path, name))
+    _, mark = kept.since(None)
+    kept.append(ended("after"))
+    assert names(kept) == ["after", "before"]
+    assert [each.job for each in kept.since(mark)[0]] == ["after"]
+    assert Positions(tmp_path).count() == 2
+
+
+make: dict[str, Callable[[Path], object]] = {
+    "a folder": lambda path: path.mkdir(),
+    "a link": lambda path: path.symlink_to("elsewhere"),
+    "a pipe": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize("kind", make)
+def test_what_has_the_name_of_the_month_is_named_with_what_to_do(
+    kept: Book, tmp_path: Path, kind: str
+) -> None:
+    month(tmp_path).parent.mkdir()
+    make[kind](month(tmp_path))
+    with pytest.raises(OSError, match="no regular file") as met:
+        kept.append(ended())
+    sentence = world_trouble(met.value).sentence
+    assert sentence.startswith(f"{month(tmp_path)} can't be read or written")
+    assert "it is no regular file; move it away" in sentence
+
+
+def test_a_file_in_the_place_of_the_book_is_named_with_what_to_do(
+    kept: Book, tmp_path: Path
+) -> None:
+    (tmp_path / ".book").write_text("x")
+    reads: list[Callable[[], object]] = [
+        lambda: kept.append(ended()),
+        lambda: list(kept.newest()),
+        lambda: kept.since(None),
+        lambda: kept.rebuild([ended()]),
+        Positions(tmp_path).count,
+    ]
+    for read in reads:
+        with pytest.raises(OSError, match="no folder") as met:
+            read()
+        told = "can't be read or written (it is no folder; move it away)."
+        assert world_trouble(met.value).sentence == f"{tmp_path / '.book'} {told}"
 
 
 def test_the_jobs_of_a_picture_are_found_by_its_path(kept: Book) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,29 @@ def test_a_pause_is_a_file_on_the_disk_until_it_ends(tmp_path: Path) -> None:
     assert (tmp_path / FLAG).read_text().startswith("paused at 2")
     assert resume(tmp_path)
     assert not resume(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("at", [-(2**40), 2**40, 2**58])
+def test_a_pause_with_a_time_that_can_not_be_is_since_its_file_got_that(at: int) -> None:
+    # In memory, where a file may have any time.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as work:
+        pause(Path(work))
+        os.utime(Path(work, FLAG), (at, at))
+        since = paused_since(Path(work))
+        assert since is not None
+        assert since == 0 if at < 0 else abs(time.time() - since) < 60
+        assert resume(Path(work))
+
+
+def test_a_folder_in_the_place_of_the_pause_is_taken_away_or_named(tmp_path: Path) -> None:
+    (tmp_path / FLAG).mkdir()
+    (tmp_path / FLAG / "mine").touch()
+    with pytest.raises(OSError, match="it is a folder, and not empty; move it away") as met:
+        resume(tmp_path)
+    assert met.value.filename == str(tmp_path / FLAG)
+    (tmp_path / FLAG / "mine").unlink()
+    assert resume(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,12 +1,18 @@
 """Entries of the book by their numbers: the oldest is 0, and a number stays what it is."""
 
+import errno
+import os
 import time
 import tracemalloc
+from contextlib import AbstractContextManager
+from io import BufferedReader
 from pathlib import Path
 
 import pytest
 from chronicles import done, failed
 
+from daemon.places import Place
+from daemon.spool import files
 from daemon.spool.book import FOLDER, REBUILT, Book, line_of
 from daemon.spool.positions import Positions
 
@@ -182,20 +188,23 @@ def test_no_month_is_left_out_where_nobody_has_looked_for_long(
 
 
 def test_an_error_at_the_first_look_leaves_nothing_out(
-    book: Book, positions: Positions, tmp_path: Path
+    book: Book, positions: Positions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries = [done(i, ended_at=1.7e9 + i * MONTH_S) for i in range(3)]
     for ended in entries:
         book.append(ended)
     (tmp_path / FOLDER / REBUILT).write_bytes(line_of(done(9, ended_at=1.7e9 + 1)))
-    last = max((tmp_path / FOLDER).glob("2*"))
-    content = last.read_bytes()
-    last.unlink()
-    last.mkdir()
-    with pytest.raises(OSError, match="no regular file"):
-        positions.count()
-    last.rmdir()
-    last.write_bytes(content)
+    last, real = max(path.name for path in (tmp_path / FOLDER).glob("2*")), files.reading
+
+    def reading(place: Place) -> AbstractContextManager[BufferedReader]:
+        if place.name == last:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(place))
+        return real(place)
+
+    with monkeypatch.context() as context:
+        context.setattr(files, "reading", reading)
+        with pytest.raises(OSError, match="Input/output"):
+            positions.count()
     assert positions.count() == 4
     assert [each.job for each in positions.between(0, 9)] == [
         each.job for each in (entries[0], done(9), *entries[1:])
