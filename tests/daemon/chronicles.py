@@ -1,12 +1,19 @@
 """Books and snapshots for tests of what people see."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from daemon.places import Place
 from daemon.reasons import Report
+from daemon.spool import files
 from daemon.spool.book import Ended, Facts
 from daemon.supervisor.snapshot import Served, Snapshot
 from daemon.supervisor.tally import Tally
@@ -96,3 +103,17 @@ class Chronicle:
         found = self.entries[first:last]
         self.read += len(found)
         return found
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let the disk fail to read the files of this name. A mock: root may read all there is."""
+    reading = files.reading
+
+    @contextmanager
+    def failing(place: Place) -> Iterator[BufferedReader]:
+        if place.name == name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(place))
+        with reading(place) as file:
+            yield file
+
+    monkeypatch.setattr(files, "reading", failing)

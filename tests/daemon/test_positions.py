@@ -9,7 +9,7 @@ from io import BufferedReader
 from pathlib import Path
 
 import pytest
-from chronicles import done, failed
+from chronicles import done, failed, spoil
 
 from daemon.places import Place
 from daemon.spool import files
@@ -71,18 +71,15 @@ def test_what_is_added_later_gets_the_next_numbers(book: Book, positions: Positi
 
 
 def test_where_a_month_could_not_be_read_at_first_none_is_forgotten_later(
-    book: Book, positions: Positions, tmp_path: Path
+    book: Book, positions: Positions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries = [done(i, ended_at=1.7e9 + i * MONTH_S) for i in range(3)]
     for ended in entries:
         book.append(ended)
-    second = sorted((tmp_path / FOLDER).iterdir())[1]
-    away = second.rename(tmp_path / "away")
-    second.mkdir()
-    with pytest.raises(OSError, match="no regular file"):
+    spoil(monkeypatch, sorted((tmp_path / FOLDER).iterdir())[1].name)
+    with pytest.raises(OSError, match="Input/output error"):
         positions.count()
-    second.rmdir()
-    away.rename(second)
+    monkeypatch.undo()
     assert positions.count() == 3
     assert positions.between(0, 3) == entries
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chronicles import spoil
 from driver import BECOME_NOBODY, PATIENCE_S, REPOSITORY, Daemon, Site, hole, photo, save
 from rich.console import Console
 from test_audience import HOSTILE, SNAPSHOT
@@ -323,23 +324,24 @@ def test_a_failure_of_a_name_that_is_no_utf8_is_told_while_it_lies_there(
 
 @pytest.mark.parametrize("month", ["2020-01.jsonl", "2999-01.jsonl"])
 def test_where_the_book_cannot_be_read_all_else_is_told_and_what_to_do(
-    settings: Settings, spool: Spool, month: str
+    settings: Settings, spool: Spool, month: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Book(spool.books).append(failed("f", time.time() - 5))
-    (spool.books / ".book" / month).mkdir()
+    (spool.books / ".book" / month).touch()
+    spoil(monkeypatch, month)
     write_state(spool.books, replace(SNAPSHOT, at=time.time()))
     with locked(spool):
         found = look(settings)
     told = says(found)
     assert "holding since" in told.splitlines()[0]
     assert f"can't be read, so the last hour and failures may lack some: {spool.books}" in told
-    assert f"{month} can't be read or written (it is no regular file)." in told
+    assert f"{month} can't be read or written (Input/output error)." in told
     assert "history --rebuild" in told
     assert not found.is_well
     assert as_data(found)["book"]["reason"] == "io_error"
     # Of an old month that can't be read the newer ones are told.
     assert found.last_hour.failed == (1 if month < "2026" else 0)
-    (spool.books / ".book" / month).rmdir()
+    monkeypatch.undo()
     assert as_data(look(settings))["book"] is None
 
 
