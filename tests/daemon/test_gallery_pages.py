@@ -558,6 +558,27 @@ def test_pages_beyond_a_book_from_which_months_were_taken_are_removed(
     assert mine.read_text() == "mine"
 
 
+def test_a_page_that_may_not_be_removed_keeps_no_other_from_going(
+    spool: Spool, book: Chronicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.entries += [done(i) for i in range(8 * PER_PAGE)]
+    settled(spool, book)
+    real = files.remove_own_page
+
+    def refused(place: Place, is_ours: Callable[[bytes], bool]) -> None:
+        if place.name == "0005.html":  # as in a sticky folder, of somebody else's file
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(place))
+        real(place, is_ours)
+
+    monkeypatch.setattr(files, "remove_own_page", refused)
+    del book.entries[PER_PAGE // 2 :]
+    with capture_logs() as logged:
+        settled(spool, book)
+    assert sorted(pages(spool)) == ["0001.html", "0005.html"]
+    assert [each["page"] for each in logged] == ["gallery/0005.html"]
+    assert shown(spool) == names(range(PER_PAGE // 2 - 1, -1, -1))
+
+
 def test_what_a_crash_left_hidden_of_a_page_goes_at_the_next_start(
     spool: Spool, book: Chronicle
 ) -> None:
