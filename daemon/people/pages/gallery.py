@@ -33,7 +33,7 @@ from daemon.people.pages.albums import (
 from daemon.people.pages.elements import Html, joined
 from daemon.people.pages.frame import MARK_WITHIN, MOST_LISTED, is_own
 from daemon.people.pages.status import LIFE_S, status_body, status_page
-from daemon.people.pages.tidying import names_in, remove_if_ours, unwanted
+from daemon.people.pages.tidying import cut_short, end_exchange, names_in, remove_if_ours, unwanted
 from daemon.people.pages.unread import unread
 from daemon.places import Place
 from daemon.reasons import Trouble, world_trouble
@@ -132,6 +132,9 @@ class Gallery:
         and what is ours beyond the last one goes."""
         folder = Place(self._spool.outbox, FOLDER)
         there = names_in(folder)
+        for path in (INDEX, STATUS, *(f"{FOLDER}/{name}" for name in cut_short(there))):
+            place = Place(self._spool.outbox, path)
+            self._unless_in_the_way(path, partial(end_exchange, place))
         for name in unwanted(there, page_of(count)):
             self._unless_in_the_way(f"{FOLDER}/{name}", partial(remove_if_ours, folder / name))
         reach = Reach.in_page(_head_of(Place(self._spool.outbox, INDEX)))

@@ -21,6 +21,17 @@ def names_in(folder: Place) -> set[str]:
         return set()
 
 
+def cut_short(names: set[str]) -> Iterator[str]:
+    """The pages of which a crash may have left something hidden."""
+    if any(name.startswith(files.HIDDEN_PREFIX) for name in names):
+        yield from (name for name in names if number_of(name) is not None)
+
+
+def end_exchange(page: Place) -> None:
+    """End what a crash cut short of a page's writing: what was somebody else's is shown again."""
+    files.end_page_exchange(page, is_own)
+
+
 def unwanted(names: Iterable[str], last: int) -> Iterator[str]:
     """Those beyond the last page, as where months were taken out of the book, and what a crash may
     have left hidden of any."""
