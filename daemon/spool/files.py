@@ -161,7 +161,7 @@ def write_own_page(
     `FileExistsError` for whatever else has the name, with that as it was.
     """
     is_it = partial(_is_page, is_ours=is_ours)
-    end_exchange(place, _tag(place), is_it)
+    end_page_exchange(place, is_ours)
     _require_ours(place, is_ours)  # before anything is written; and again when it is exchanged
     temporary = place.beside(f".retouchd-{_tag(place)}")
     with _created(temporary) as file:
@@ -173,6 +173,12 @@ def write_own_page(
         if not _replace_only(temporary, place, is_it):
             raise
     sync_folder(place.parent)
+
+
+def end_page_exchange(place: Place, is_ours: Callable[[bytes], bool]) -> None:
+    """End what a crash cut short of a page's writing, as `end_exchange` does, also where the page
+    itself is as it should be."""
+    end_exchange(place, _tag(place), partial(_is_page, is_ours=is_ours))
 
 
 def _require_ours(place: Place, is_ours: Callable[[bytes], bool]) -> None:

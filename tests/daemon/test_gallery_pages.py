@@ -558,6 +558,41 @@ def test_pages_beyond_a_book_from_which_months_were_taken_are_removed(
     assert mine.read_text() == "mine"
 
 
+@pytest.mark.parametrize("page", ["index.html", "status.html", "gallery/0001.html"])
+def test_what_was_in_the_way_of_a_page_when_all_died_is_shown_again_though_no_page_changes(
+    spool: Spool, book: Chronicle, page: str
+) -> None:
+    book.entries += [done(i) for i in range(2 * PER_PAGE)]
+    settled(spool, book)
+    place = spool.outbox / page
+    tag = hashlib.sha256(place.name.encode()).hexdigest()[:16]
+    (place.parent / f".retouchd-{tag}-whole").write_text("mine")
+    settled(spool, book)
+    assert "mine" in [path.read_text() for path in place.parent.glob("[!.]*.html")]
+    assert not list(spool.outbox.rglob(".retouchd-*"))
+
+
+def test_a_page_that_may_not_be_removed_keeps_no_other_from_going(
+    spool: Spool, book: Chronicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.entries += [done(i) for i in range(8 * PER_PAGE)]
+    settled(spool, book)
+    real = files.remove_own_page
+
+    def refused(place: Place, is_ours: Callable[[bytes], bool]) -> None:
+        if place.name == "0005.html":  # as in a sticky folder, of somebody else's file
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(place))
+        real(place, is_ours)
+
+    monkeypatch.setattr(files, "remove_own_page", refused)
+    del book.entries[PER_PAGE // 2 :]
+    with capture_logs() as logged:
+        settled(spool, book)
+    assert sorted(pages(spool)) == ["0001.html", "0005.html"]
+    assert [each["page"] for each in logged] == ["gallery/0005.html"]
+    assert shown(spool) == names(range(PER_PAGE // 2 - 1, -1, -1))
+
+
 def test_what_a_crash_left_hidden_of_a_page_goes_at_the_next_start(
     spool: Spool, book: Chronicle
 ) -> None:

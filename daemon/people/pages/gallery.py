@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -32,7 +33,7 @@ from daemon.people.pages.albums import (
 from daemon.people.pages.elements import Html, joined
 from daemon.people.pages.frame import MARK_WITHIN, MOST_LISTED, is_own
 from daemon.people.pages.status import LIFE_S, status_body, status_page
-from daemon.people.pages.tidying import names_in, tidy
+from daemon.people.pages.tidying import cut_short, end_exchange, names_in, remove_if_ours, unwanted
 from daemon.people.pages.unread import unread
 from daemon.places import Place
 from daemon.reasons import Trouble, world_trouble
@@ -131,7 +132,11 @@ class Gallery:
         and what is ours beyond the last one goes."""
         folder = Place(self._spool.outbox, FOLDER)
         there = names_in(folder)
-        self._unless_in_the_way(FOLDER, lambda: tidy(folder, there, page_of(count)))
+        for path in (INDEX, STATUS, *(f"{FOLDER}/{name}" for name in cut_short(there))):
+            place = Place(self._spool.outbox, path)
+            self._unless_in_the_way(path, partial(end_exchange, place))
+        for name in unwanted(there, page_of(count)):
+            self._unless_in_the_way(f"{FOLDER}/{name}", partial(remove_if_ours, folder / name))
         reach = Reach.in_page(_head_of(Place(self._spool.outbox, INDEX)))
         last = self._ends.between(reach.count - 1, reach.count) if 0 < reach.count <= count else ()
         if not last or last[0].job != reach.job:
@@ -193,9 +198,10 @@ class Gallery:
             return
         self._told.add(place)
         why = f"{place} is something else, and is left alone."
+        advice = "Rename it or move it away: the name is wanted for a page."
         if error.errno in _FORBIDDEN:
             why = f"no permission for {place} ({error.strerror})."
-        advice = "Rename it or move it away: the name is wanted for a page."
+            advice = f"Give the user that runs retouchd the right to write there. Or: {advice}"
         log.warning(Event.PAGE_NOT_WRITTEN, page=path, why=why, advice=advice)
 
 
