@@ -12,14 +12,14 @@ import typing
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from daemon import __version__
 from daemon.artifact import ArtifactError
 from daemon.events import configure, let_go
 from daemon.people.audience import Audience
 from daemon.people.calls.hooks import called_hooks
-from daemon.people.checks.check import check, model_manifest
+from daemon.people.checks.check import check, model_manifest, subject_width
 from daemon.people.history import MOST_LISTED, show_history
 from daemon.people.pages import kept_pages
 from daemon.people.pausing import say_pause, say_resume, why_not_once
@@ -27,9 +27,9 @@ from daemon.people.progress import print_summary, progress_bar
 from daemon.people.questions.why import answer_why
 from daemon.people.reach import OutOfReachError
 from daemon.people.rebuilding import say_rebuilt
-from daemon.people.retry import retry
+from daemon.people.retry import UnclearError, retry
 from daemon.people.status import show_status
-from daemon.reasons import REASONS, one_line, world_trouble
+from daemon.reasons import REASONS, Kind, world_trouble
 from daemon.settings import Settings, SettingsError, load_settings, shown_default
 from daemon.spool.layout import SpoolInUseError, locked, open_spool
 from daemon.supervisor.loop import Supervisor
@@ -39,6 +39,8 @@ DONE, FAILED, WRONG = 0, 1, 2
 # What commands are asked beside the settings.
 _ASKED = {"as_json", "watch", "path", "failures", "limit", "rebuild", "paths", "reason"}
 
+# How argparse begins to say that something is missing.
+_REQUIRED: Final = "the following arguments are required: "
 # A supervisor that was killed leaves a worker that ends on its own, but not at once.
 _WAIT_FOR_LOCK_S = 10.0
 
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command in ("run", "once"):
             return _work(settings, once=command == "once")
         return _check(settings) if command == "check" else _tell(command, settings, asked)
-    except (SettingsError, ArtifactError) as error:
+    except (SettingsError, ArtifactError, UnclearError) as error:
         print(f"retouchd: {error}", file=sys.stderr)
         return WRONG
     except (SpoolInUseError, OutOfReachError) as error:
@@ -81,7 +83,7 @@ def _open_closed_streams() -> None:
 
 def _work(settings: Settings, *, once: bool) -> int:
     models = settings.models()
-    if not models:
+    if not models and not settings.own_models():
         raise SettingsError(
             "no model is set, so there is nothing to do. Export one with retouchd-export and set "
             "inpaint_model or matting_model (RETOUCHD_INPAINT_MODEL, RETOUCHD_MATTING_MODEL)."
@@ -120,7 +122,7 @@ def _should_have_been_done(reason: str) -> bool:
     """Whether a file that waits for this reason belongs to a complete pair."""
     return reason in {
         *("no_model", "incomplete", "unreadable", "empty", "cannot_be_held"),
-        *("folder_mask_unreadable", "folder_mask_unusable"),
+        *("folder_mask_unreadable", "folder_mask_unusable", "folder_model_unusable"),
         *("permission", "other_filesystem", "io_error"),
     }
 
@@ -151,23 +153,29 @@ def _tell_history(settings: Settings, *, rebuild: bool, path: str | None, **aske
     if rebuild:
         print(f"retouchd: {say_rebuilt(settings)}")
         return DONE
-    if show_history(settings, path, **asked):
-        return DONE
-    print(f"retouchd: the book tells nothing of {one_line(str(path))}", file=sys.stderr)
-    return FAILED
+    return DONE if show_history(settings, path, **asked) else FAILED
 
 
 def _check(settings: Settings) -> int:
-    status = DONE
+    status, width = DONE, subject_width(settings)
     for finding in check(settings):
-        print(f"{'ok ' if finding.is_ok else 'BAD'}  {finding.subject:<14} {finding.says}")
+        print(f"{'ok ' if finding.is_ok else 'BAD'}  {finding.subject:<{width}} {finding.says}")
         if not finding.is_ok:
             status = FAILED
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> typing.NoReturn:
+        """One sentence: all settings are options, and a list of them would hide it."""
+        if message.startswith(_REQUIRED):
+            message = f"{message.removeprefix(_REQUIRED)} is missing"
+        said = f"{self.prog}: {message.removeprefix('argument ')}. See {self.prog} --help"
+        self.exit(WRONG, f"{said}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="retouchd",
         description="Drop a photo and its mask or trimap into the inbox; find the result in the "
         "outbox.",
@@ -178,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "watch the inbox and work, until stopped"),
         ("once", "work off what is there, then end; 0 only if every complete pair succeeded"),
         ("check", "try settings, folders, models and device, and say what to do"),
-        ("status", "say what is done, what waits and why; 0 only if nobody need do anything"),
+        ("status", "say what is done, what waits and why; 0 if it runs and nothing is in its way"),
         ("history", "say what became of pictures, when, and with which model"),
         ("pause", "finish what is in hand and begin nothing else, until resume"),
         ("resume", "end a pause"),
@@ -194,13 +202,13 @@ def _parser() -> argparse.ArgumentParser:
             _add_history(command)
         if name == "why":
             where = "a file, as from here or as from the inbox"
-            command.add_argument("paths", nargs="+", metavar="PATH", help=where)
+            command.add_argument("paths", nargs="+", type=_named, metavar="PATH", help=where)
             _add_switch(command, "--json", "as_json", "print a JSON object for each, in a line")
         if name == "retry":
             where = "a file or a folder in failed, or what it was in the inbox"
-            command.add_argument("paths", nargs="*", metavar="PATH", help=where)
+            command.add_argument("paths", nargs="*", type=_named, metavar="PATH", help=where)
             what = "only what failed for this reason"
-            command.add_argument("--reason", choices=REASONS, metavar="KEY", help=what)
+            command.add_argument("--reason", type=_reason_to_fail, metavar="KEY", help=what)
         if name == "status":
             _add_switch(command, "--json", "as_json", "print one JSON object")
             _add_switch(command, "--watch", "watch", "say it again every two seconds")
@@ -221,11 +229,28 @@ def _add_history(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=_at_least_one, metavar="N", help=what)
 
 
+def _named(path: str) -> str:
+    if not path:  # as a script gives where its variable is empty; here it would mean all
+        raise argparse.ArgumentTypeError("a path is empty; name a file or a folder")
+    return path
+
+
 def _at_least_one(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if number < 1:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} should be a whole number, 1 or more")
     return number
+
+
+def _reason_to_fail(text: str) -> str:
+    reasons = [key for key, reason in REASONS.items() if reason.kind in (Kind.FILE, Kind.RETRY)]
+    if text not in reasons:
+        known = ", ".join(reasons)
+        raise argparse.ArgumentTypeError(f"nothing fails for {text!r}; it can be one of {known}")
+    return text
 
 
 def _add_switch(parser: argparse.ArgumentParser, flag: str, name: str, what: str) -> None:

@@ -6,12 +6,12 @@ outer `alpha_as_mask` out of force, and the other way round.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
@@ -19,6 +19,7 @@ from daemon.spelling import folded
 
 OutputFormat = Literal["png", "tiff", "webp", "jpeg", "same"]
 Fate = Literal["archive", "delete"]
+ModelTask = Literal["inpaint", "matting"]
 
 WHOLE_INBOX: Final = "."
 _MOST_KNOWN: Final = 1 << 14
@@ -52,6 +53,16 @@ def usable_path(value: object) -> object:
         raise ValueError("there is no such user, so no home folder") from None
 
 
+def tellable_path(value: Path | None) -> Path | None:
+    """A path that can go to the worker, and into logs, as text. Raises `ValueError` for another."""
+    if value is not None and not str(value).isascii():
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            raise ValueError("holds bytes that are no UTF-8; rename the file") from None
+    return value
+
+
 class FolderSettings(BaseModel):
     """What the table of one folder says; None where it says nothing."""
 
@@ -76,6 +87,23 @@ class FolderSettings(BaseModel):
     done_marker: StrictBool | None = Field(
         default=None, description="Take a pair only when a marker lies beside its picture."
     )
+
+    inpaint_model: Path | None = Field(
+        default=None, description="Artifact that fills the masked holes of its pictures."
+    )
+    matting_model: Path | None = Field(
+        default=None, description="Artifact that cuts its pictures out along a trimap."
+    )
+
+    @field_validator("inpaint_model", "matting_model", mode="before")
+    @classmethod
+    def _model_is_usable(cls, value: object) -> object:
+        return usable_path(value)
+
+    @field_validator("inpaint_model", "matting_model")
+    @classmethod
+    def _model_can_be_told(cls, value: Path | None) -> Path | None:
+        return tellable_path(value)
 
     @field_validator("mask", mode="before")
     @classmethod
@@ -117,7 +145,8 @@ def tables_by_folder(value: object) -> object:
 class Rules:
     """What holds for the files of one folder; None leaves it to the setting for all.
 
-    `mask` is an absolute path. Not both it and `alpha_as_mask` are set.
+    `mask` is an absolute path. Not both it and `alpha_as_mask` are set. The models are the absolute
+    paths of those that are used, be they the folder's or for all; None where there is none.
     """
 
     mask: str | None = None
@@ -125,6 +154,12 @@ class Rules:
     output_format: OutputFormat | None = None
     originals: Fate | None = None
     done_marker: bool = False
+    inpaint_model: str | None = None
+    matting_model: str | None = None
+
+    def model(self, task: ModelTask) -> str | None:
+        """What works a job of this task."""
+        return self.inpaint_model if task == "inpaint" else self.matting_model
 
 
 class FolderRules:
@@ -183,7 +218,40 @@ def _under(rules: Rules, table: FolderSettings) -> Rules:
         output_format=table.output_format or rules.output_format,
         originals=table.originals or rules.originals,
         done_marker=rules.done_marker if table.done_marker is None else table.done_marker,
+        inpaint_model=_absolute(table.inpaint_model) or rules.inpaint_model,
+        matting_model=_absolute(table.matting_model) or rules.matting_model,
     )
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
+
+
+class OwnModel(NamedTuple):
+    """A model that the table of a folder names: the folder, the task, and its absolute path."""
+
+    folder: str
+    task: ModelTask
+    path: str
+
+    @property
+    def setting(self) -> str:
+        """Where it is named, as the settings file has it."""
+        return f"{told(self.folder)}.{self.task}_model"
+
+
+def own_models(
+    tables: Mapping[str, FolderSettings], for_all: Mapping[ModelTask, Path]
+) -> Iterator[OwnModel]:
+    """What the tables name, in their order; not where it is the model of the task anyway."""
+    for name, table in tables.items():
+        both: dict[ModelTask, Path | None] = {
+            "inpaint": table.inpaint_model,
+            "matting": table.matting_model,
+        }
+        for task, path in both.items():
+            if path is not None and path.absolute() != for_all.get(task):
+                yield OwnModel(name, task, str(path.absolute()))
 
 
 def refuse_masks_inside(tables: Mapping[str, FolderSettings], folders: Mapping[str, Path]) -> None:

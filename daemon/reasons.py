@@ -16,6 +16,8 @@ from string import Formatter
 from types import MappingProxyType
 from typing import Any, Final
 
+from daemon.spans import span, times
+
 
 class Kind(Enum):
     """Whose fault it is, and so what to do."""
@@ -64,16 +66,24 @@ class Trouble(Exception):  # noqa: N818 - holding a queue is no error
 
 
 class _Words(Formatter):
-    """A missing fact reads as `?`, an odd one as it is: a report with a gap is better than none."""
+    """A missing fact reads as `?`, an odd one as it is: a report with a gap is better than none.
+
+    Beside Python's own, a field may ask for one of `_SPOKEN`: `{attempts:times}`, `{seconds:span}`.
+    """
 
     def get_value(self, key: int | str, _args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return kwargs.get(str(key), "?")
 
     def format_field(self, value: Any, format_spec: str) -> str:
         try:
+            if format_spec in _SPOKEN:
+                return _SPOKEN[format_spec](value) if isinstance(value, int | float) else str(value)
             return format(value, format_spec)
         except (ValueError, OverflowError):
             return str(value)
+
+
+_SPOKEN: Final = MappingProxyType({"span": span, "times": times})
 
 
 _words: Final = _Words()
@@ -127,9 +137,9 @@ REASONS: Final = _listed(
     Reason(
         "marker_missing",
         Kind.WAIT,
-        "the pair waits for the marker that says it is complete.",
-        "When picture and {role} are there, put a file {name}.done beside the picture; it may be "
-        "empty.",
+        "it waits for the marker that says it is complete.",
+        "When the picture is there, and with it its mask or trimap where it needs one, put a file "
+        "{name}.done beside the picture; it may be empty.",
     ),
     Reason(
         "marker_alone",
@@ -179,6 +189,13 @@ REASONS: Final = _listed(
         "Export one with retouchd-export and set {setting} to its path.",
     ),
     Reason(
+        "folder_model_unusable",
+        Kind.WAIT,
+        "the model of its folder can't be used: {detail}",
+        "Put a good file in its place, which is taken up by itself, or correct the folder's model "
+        "in the settings and restart. Run retouchd check to try it.",
+    ),
+    Reason(
         "unreadable_kind",
         Kind.WAIT,
         "{suffix} pictures are not read here.",
@@ -202,15 +219,15 @@ REASONS: Final = _listed(
     Reason(
         "incomplete",
         Kind.WAIT,
-        "the {role} looks cut off ({detail}), as if it were still being copied.",
+        "the {role} looks cut off, as if it were still being copied ({detail}).",
         "If the copy broke off, copy it again. It is tried again when it changes, and goes to "
-        "failed/ after {seconds:g} s without a change.",
+        "failed/ after {seconds:span} without a change.",
     ),
     # The file's fault.
     Reason(
         "corrupt",
         Kind.FILE,
-        "the {role} is damaged or cut off ({detail}), and has not changed for {seconds:g} s.",
+        "the {role} is damaged or cut off, and has not changed for {seconds:span} ({detail}).",
         "Copy it again from its source, or open and save it in an image editor; then drop it anew.",
     ),
     Reason(
@@ -350,26 +367,26 @@ REASONS: Final = _listed(
     Reason(
         "worker_died",
         Kind.RETRY,
-        "the worker process died on it {attempts} times ({detail}).",
+        "the worker process died on it {attempts:times} ({detail}).",
         "The picture or the model may be malformed. Save the picture anew in an image editor and "
         "drop it again; if that does not help, look into the log of the service.",
     ),
     Reason(
         "timed_out",
         Kind.RETRY,
-        "it took longer than {seconds:g} s, {attempts} times.",
+        "it took longer than {seconds:span}, {attempts:times}.",
         "Make the picture smaller, or raise job_timeout_s in the settings, and drop it again.",
     ),
     Reason(
         "model_raised",
         Kind.RETRY,
-        "the model stopped with an error, {attempts} times: {detail}",
+        "the model stopped with an error, {attempts:times}: {detail}",
         "Look whether the model is the right one for this task; retouchd check tests it.",
     ),
     Reason(
         "out_of_memory",
         Kind.RETRY,
-        "there was not enough memory for it, {attempts} times ({detail}).",
+        "there was not enough memory for it, {attempts:times} ({detail}).",
         "Make the picture smaller and drop it again.",
     ),
     # The world's fault.

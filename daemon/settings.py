@@ -38,11 +38,15 @@ from daemon.folders import (
     Fate,
     FolderRules,
     FolderSettings,
+    ModelTask,
+    OwnModel,
     Rules,
     below,
+    own_models,
     refuse_alpha_for_matting,
     refuse_masks_inside,
     tables_by_folder,
+    tellable_path,
     told,
     usable_path,
 )
@@ -359,12 +363,7 @@ class Settings(BaseSettings):
     @field_validator("inpaint_model", "matting_model")
     @classmethod
     def _path_can_be_told(cls, value: Path | None) -> Path | None:
-        if value is not None and not str(value).isascii():
-            try:
-                str(value).encode()
-            except UnicodeEncodeError:  # it goes to the worker, and into logs, as text
-                raise ValueError("holds bytes that are no UTF-8; rename the file") from None
-        return value
+        return tellable_path(value)
 
     @field_validator("metrics_file")
     @classmethod
@@ -482,7 +481,13 @@ class Settings(BaseSettings):
 
     def rules(self) -> FolderRules:
         """What holds for the files of each folder in the inbox."""
-        return FolderRules(Rules(done_marker=self.done_marker), self.by_folder)
+        models = {task: str(path) for task, path in self.models().items()}
+        everywhere = Rules(
+            done_marker=self.done_marker,
+            inpaint_model=models.get("inpaint"),
+            matting_model=models.get("matting"),
+        )
+        return FolderRules(everywhere, self.by_folder)
 
     def folders(self) -> dict[str, Path]:
         """The five folders, absolute, each where its own setting or `spool` puts it."""
@@ -501,13 +506,17 @@ class Settings(BaseSettings):
         """How many jobs a worker may have in hand; None leaves it to the device."""
         return 1 if self.max_attempts == 1 else self.jobs_at_once
 
-    def models(self) -> dict[Literal["inpaint", "matting"], Path]:
-        """The configured artifacts by task."""
-        both: dict[Literal["inpaint", "matting"], Path | None] = {
+    def models(self) -> dict[ModelTask, Path]:
+        """The configured artifacts by task; of folders' own see `own_models`."""
+        both: dict[ModelTask, Path | None] = {
             "inpaint": self.inpaint_model,
             "matting": self.matting_model,
         }
         return {task: path.absolute() for task, path in both.items() if path}
+
+    def own_models(self) -> tuple[OwnModel, ...]:
+        """The artifacts that folders have of their own, in the order of the file."""
+        return tuple(own_models(self.by_folder, self.models()))
 
     def devices(self) -> list[str]:
         """The devices to use, by torch's names, or `auto` alone."""

@@ -107,7 +107,7 @@ def _why_waiting(pair: Pair, found: list[Entry]) -> Report:
     if found:
         return _one_of(pair.picture, found)
     name = pair.picture.path.rpartition("/")[2]
-    return Report("marker_missing", {"role": pair.role, "name": one_line(name)})
+    return Report("marker_missing", {"name": one_line(name)})
 
 
 def _one_of(entry: Entry, others: list[Entry]) -> Report:

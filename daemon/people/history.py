@@ -20,6 +20,11 @@ from daemon.spool.book import Book, Ended
 
 MOST_LISTED: Final = 20
 
+_EMPTY: Final = (
+    "the book is empty. It tells of jobs that have ended; retouchd history --rebuild enters those "
+    "that the folders tell of."
+)
+
 # `cat.2.png` and `cat.2_mask.png` may be what `cat.png` and `cat_mask.png` became.
 _NUMBER: Final = re.compile(r"\.\d+(?=[._-])")
 
@@ -58,7 +63,8 @@ def show_history(
     limit: int | None = None,
     as_json: bool = False,
 ) -> bool:
-    """Say what the book tells, the newest first. False where it tells nothing of that path.
+    """Say what the book tells, the newest first. False where it tells nothing of that path; where
+    it tells nothing at all, standard error says why.
 
     Raises `OutOfReachError`, or `OSError`.
     """
@@ -83,7 +89,16 @@ def show_history(
     sys.stdout.flush()
     if book.passed_over:
         sys.stderr.write(f"retouchd: {book.passed_over} lines of the book are none; passed over\n")
+    if not count:
+        sys.stderr.write(f"retouchd: {_why_nothing(book, path, failures=failures)}\n")
     return count > 0 or sought is None
+
+
+def _why_nothing(book: Book, path: str | None, *, failures: bool) -> str:
+    if next(book.newest(), None) is None:
+        return _EMPTY
+    what = "no failure" if failures else "nothing"
+    return f"the book tells {what} of {one_line(path)}." if path else f"the book tells {what}."
 
 
 def as_data(ended: Ended) -> dict[str, Any]:
@@ -100,8 +115,7 @@ def _line(ended: Ended) -> str:
         what = f"{ended.picture}: {words(told_report(ended))}"
     else:
         model = f" ({ended.facts.model}, {ended.facts.device})" if ended.facts else ""
-        result = ended.outputs[-1] if ended.outputs else "?"
-        what = f"{ended.picture} -> {result}{model}"
+        what = f"{ended.picture} -> {ended.result or '?'}{model}"
     return one_line(f"{clock(ended.ended_at)}  {ended.outcome:<6}  {what}")
 
 

@@ -1,13 +1,16 @@
 """How it stands in words: a headline, facts, and lists; the same for terminals and for pipes."""
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from daemon.intake.pairing import Waiting
 from daemon.people.standing import Life, Standing
 from daemon.reasons import Report, one_line
+from daemon.spans import span
 from daemon.spool.book import Ended
-from daemon.supervisor.snapshot import Snapshot
+from daemon.supervisor.snapshot import Served, Snapshot
 
 # Of each list so many lines are shown.
 MOST_SHOWN: Final = 10
@@ -43,33 +46,32 @@ class Outline:
     sections: tuple[Section, ...]
 
 
-def outline(standing: Standing) -> Outline:
-    """How it stands, in words."""
+def outline(standing: Standing, most: int = MOST_SHOWN, names: int = MOST_SHOWN) -> Outline:
+    """How it stands, in words: of each list so many lines, and how many more there are.
+
+    `most` is for lists that say what is wrong, and `names` for those of what goes well, which the
+    facts count; without any line these are left out.
+    """
     snapshot = standing.snapshot
-    facts, sections = _book_facts(standing), [_failures(standing)]
+    facts, lists = _book_facts(standing), [_failures(standing)]
     if snapshot is not None:
         facts = _facts(standing, snapshot)
-        sections = [_running(standing, snapshot), *_waiting(snapshot), *sections]
+        lists = [_running(standing, snapshot), *_in_inbox(snapshot), *lists]
     return Outline(
         headline=f"retouchd: {_headline(standing)}",
         tone=_TONES[standing.life],
         facts=tuple((name, one_line(text)) for name, text in facts),
-        sections=tuple(section for section in sections if section.lines),
+        sections=tuple(
+            _section(each, allowed)
+            for each in lists
+            if each.items and (allowed := most if each.says_what_is_wrong else names)
+        ),
     )
 
 
 def clock(seconds: float) -> str:
     """A moment in the time of this machine."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
-def span(seconds: float) -> str:
-    """A time span as people say it: `4 s`, `12 min`, `3.5 h`, `2.0 days`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
 def words(report: Report) -> str:
@@ -91,33 +93,57 @@ def _headline(standing: Standing) -> str:
         case Life.HOLDING if snapshot.holds and snapshot.holds_since is not None:
             since = clock(snapshot.holds_since)
             return f"holding since {since}: {words(snapshot.holds)}"
-    return f"running (pid {snapshot.pid}), {life.value}"
+    is_loading = ": the models are being loaded" if life is Life.STARTING else ""
+    return f"running (pid {snapshot.pid}), {life.value}{is_loading}{_for_people(snapshot)}"
+
+
+def _for_people(snapshot: Snapshot) -> str:
+    """What a daemon that is well can't do without its people."""
+    match snapshot.lacking_count:
+        case 0:
+            return ""
+        case 1:
+            return "; 1 file waits for its people"
+        case number:
+            return f"; {number} files wait for their people"
 
 
 def _facts(standing: Standing, snapshot: Snapshot) -> list[tuple[str, str]]:
     tally, age = snapshot.tally, standing.age_s or 0.0
-    facts = [("told", f"{span(age)} ago; running since {clock(snapshot.started_at)}")]
+    started, run = clock(snapshot.started_at), "in this run"
+    facts = [("told", f"{span(age)} ago; running since {started}")]
+    if not standing.is_running:
+        facts, run = [("told", f"{span(age)} ago, of a run that began at {started}")], "in that run"
     if standing.paused_since is not None:
         facts.append(("paused", f"since {clock(standing.paused_since)}, until retouchd resume"))
     if snapshot.stuck:
         facts.append(("stuck", f"one job: {words(snapshot.stuck)}"))
-    for served in snapshot.devices:
-        models = "; ".join(f"{task}: {model}" for task, model in served.models.items())
-        facts.append(("device", f"{served.device} ({models})"))
-    facts.append(("done", f"{tally.done} in this run{_speed(standing)}"))
-    facts.append(
-        ("failed", f"{tally.failed} in this run, {standing.last_hour.failed} in the last hour")
-    )
-    oldest = ""
-    if snapshot.oldest_ready_at is not None:
-        oldest = f", the oldest for {span(max(0.0, snapshot.at - snapshot.oldest_ready_at))}"
-    settling = len(snapshot.settling)
-    facts.append(("in work", str(tally.running)))
-    facts.append(("ready", f"{tally.ready} ready or settling{oldest}"))
-    facts.append(("settling", f"{settling} must stay unchanged for a while yet"))
-    missing = sum(n for key, n in snapshot.waiting_for.items() if key != "not_quiet")
-    facts.append(("waiting", f"{missing} for something else than their turn"))
+    facts += [("device", f"{s.device} ({'; '.join(_models(s))})") for s in snapshot.devices]
+    facts.append(("done", f"{tally.done} {run}{_speed(standing)}"))
+    facts.append(("failed", f"{tally.failed} {run}, {standing.last_hour.failed} in the last hour"))
+    facts.append(("in work", f"{tally.running}{_when(standing)}"))
+    facts.append(("ready", f"{tally.ready} ready or settling{_oldest(standing, snapshot)}"))
+    facts.append(("settling", f"{snapshot.settling_count} must stay unchanged for a while yet"))
+    facts.append(("waiting", f"{snapshot.lacking_count} for something else than their turn"))
     return facts
+
+
+def _when(standing: Standing) -> str:
+    return "" if standing.is_running else " when it ended"
+
+
+def _oldest(standing: Standing, snapshot: Snapshot) -> str:
+    if snapshot.oldest_ready_at is None:
+        return ""
+    oldest = span(max(0.0, snapshot.at - snapshot.oldest_ready_at))
+    return f"{_when(standing)}, the oldest for {oldest}"
+
+
+def _models(served: Served) -> Iterator[str]:
+    for task, model in served.models.items():
+        yield f"{task}: {model}"
+    for each in served.folders:
+        yield f"{each.task} in {each.folder}: {each.model or 'can not be used, its pictures wait'}"
 
 
 def _book_facts(standing: Standing) -> list[tuple[str, str]]:
@@ -131,30 +157,64 @@ def _speed(standing: Standing) -> str:
     return f", {hour.done} in the last hour{each}"
 
 
-def _running(standing: Standing, snapshot: Snapshot) -> Section:
+@dataclass(frozen=True)
+class _List:
+    """Before it is cut: `items` are name, text, and how many files they stand for; `count` is how
+    many there are of these, where not all are told."""
+
+    title: str
+    items: list[tuple[str, str, int]]
+    count: int = 0
+    says_what_is_wrong: bool = False
+
+
+def _running(standing: Standing, snapshot: Snapshot) -> _List:
+    def how(since: float) -> str:
+        if standing.is_running:
+            return f"for {span(max(0.0, standing.at - since))}"
+        return "is taken up again at the next start"
+
     lines = [
-        (
-            each.picture,
-            f"{each.task}, try {each.attempt}, for {span(max(0.0, standing.at - each.since))}",
-        )
+        (each.picture, f"{each.task}, try {each.attempt}, {how(each.since)}", 1)
         for each in snapshot.running
     ]
-    return _section("in work", lines, len(lines))
+    return _List("in work" if standing.is_running else "in work when it ended", lines)
 
 
-def _waiting(snapshot: Snapshot) -> list[Section]:
-    turns = [(name, "waits for its turn") for name in snapshot.ready]
-    ready = snapshot.tally.ready - len(snapshot.settling)
-    waiting = [(each.path, words(each.report)) for each in snapshot.waiting]
+def _in_inbox(snapshot: Snapshot) -> list[_List]:
+    turns = [(name, "waits for its turn", 1) for name in snapshot.ready]
+    ready = snapshot.tally.ready - snapshot.settling_count
+    settling = [each for each in snapshot.waiting if each.report.key == "not_quiet"]
+    lacking = [each for each in snapshot.waiting if each.report.key != "not_quiet"]
     return [
-        _section("next", turns[:3], min(ready, 3)),
-        _section("waiting", waiting, sum(snapshot.waiting_for.values())),
+        _List("next", turns, ready),
+        _List("settling", _told(settling), snapshot.waiting_for.get("not_quiet", 0)),
+        _List("waiting", _told(lacking), snapshot.lacking_count, says_what_is_wrong=True),
     ]
 
 
-def _failures(standing: Standing) -> Section:
-    lines = [(each.picture, f"{clock(each.ended_at)}: {_why(each)}") for each in standing.failures]
-    return _section("failed lately", lines, len(lines))
+def _told(waiting: Iterable[Waiting]) -> list[tuple[str, str, int]]:
+    """A line for each file, but one for all that are entangled with each other, and one for all
+    that settle: of these there are many for a moment, and nobody need do anything."""
+    together: dict[object, list[Waiting]] = {}
+    for each in waiting:
+        facts: object = each.path
+        if each.report.key == "not_quiet":
+            facts = each.report.facts.get("seconds")
+        elif files := each.report.facts.get("files"):
+            facts = frozenset(str(files).split(", "))
+        together.setdefault((each.report.key, facts), []).append(each)
+    return [
+        (f"{first.path}{_and_more(len(others), ', ')}", words(first.report), 1 + len(others))
+        for first, *others in together.values()
+    ]
+
+
+def _failures(standing: Standing) -> _List:
+    lines = [
+        (each.picture, f"{clock(each.ended_at)}: {_why(each)}", 1) for each in standing.failures
+    ]
+    return _List("failed lately", lines, says_what_is_wrong=True)
 
 
 def _why(ended: Ended) -> str:
@@ -167,8 +227,14 @@ def told_report(ended: Ended) -> Report:
     return Report(report.key, {"attempts": ended.attempts, **report.facts})
 
 
-def _section(title: str, lines: list[tuple[str, str]], count: int) -> Section:
-    shown = [(one_line(name), one_line(text)) for name, text in lines[:MOST_SHOWN]]
-    if count > len(shown):
-        shown.append(("...", f"and {count - len(shown)} more"))
-    return Section(title, tuple(shown))
+def _section(told: _List, most: int) -> Section:
+    shown = told.items[:most]
+    count = max(told.count, sum(files for _, _, files in told.items))
+    lines = [(one_line(name), one_line(text)) for name, text, _ in shown]
+    if more := _and_more(count - sum(files for _, _, files in shown)):
+        lines.append(("...", more))
+    return Section(told.title, tuple(lines))
+
+
+def _and_more(number: int, before: str = "") -> str:
+    return f"{before}and {number} more" if number > 0 else ""

@@ -59,17 +59,31 @@ def say_rebuilt(settings: Settings) -> str:
     found = rebuild_book(settings)
     if not found:
         return "the folders tell of no job that the book lacks."
+    if found == 1:
+        return "1 job that the book lacked was entered from the folders."
     return f"{found} jobs that the book lacked were entered from the folders."
 
 
 def _done(outbox: Path) -> Iterator[Ended]:
     for folder, names in _folders(Place(outbox)):
         for log, beside in _by_log(names).items():
-            # The log comes first, as in a line of the book.
-            outputs = [(folder / name).path for name in (log, *beside)]
-            ended = read_log(_text(folder / log), outputs)
+            ended = _read_log(folder, log, beside)
             if ended is not None:
                 yield ended
+
+
+def read_log_at(folder: Place, log: str, names: Sequence[str]) -> Ended | None:
+    """The job that a log in a folder of the outbox tells of; None where it is none of ours.
+
+    `names` are all in the folder: what was published with the log lies beside it.
+    """
+    return _read_log(folder, log, _by_log(names).get(log, []))
+
+
+def _read_log(folder: Place, log: str, beside: Sequence[str]) -> Ended | None:
+    # The log comes first, as in a line of the book.
+    outputs = [(folder / name).path for name in (log, *beside)]
+    return read_log(_text(folder / log), outputs)
 
 
 def _by_log(names: Sequence[str]) -> dict[str, list[str]]:

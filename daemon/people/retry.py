@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from daemon.people.naming import is_called, nearest
 from daemon.people.standpoint import User, seen_as, user_of
 from daemon.people.telling import console_of
 from daemon.reasons import one_line, world_trouble
@@ -17,6 +18,10 @@ from daemon.spool.looking import find_spool, worker_of
 from daemon.spool.returning import return_to_inbox
 
 _NOT_ALLOWED: Final = {errno.EACCES, errno.EPERM}
+
+
+class UnclearError(Exception):
+    """A name is that of several pairs. The text lists them; nothing has been moved."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class Outcome:
 def retry(settings: Settings, paths: Sequence[str], reason: str | None) -> bool:
     """Print a line for each pair. False where not all that was asked for is back.
 
-    Root does it as the user that runs the daemon, so that what is made on the way is his.
+    Root does it as the user that runs the daemon, so that what is made on the way is his. Raises
+    `UnclearError`.
     """
     spool, uid = find_spool(settings), worker_of(settings)
     user = user_of(os.geteuid() if uid is None else uid)
@@ -44,7 +50,10 @@ def retry(settings: Settings, paths: Sequence[str], reason: str | None) -> bool:
 def outcomes_of(
     spool: Spool, asked: Sequence[str], reason: str | None, user: User
 ) -> Iterator[Outcome]:
-    """Move back what is asked for, or all of it, or all that failed for a reason."""
+    """Move back what is asked for, or all of it, or all that failed for a reason.
+
+    Raises `UnclearError`, with nothing moved.
+    """
     try:
         lying = find_fallen(spool)
     except OSError as error:
@@ -55,10 +64,12 @@ def outcomes_of(
     chosen: dict[Fallen, None] = {}
     for path in asked:
         meant = [each for each in lying if _is_meant(spool, each, path)]
+        meant = meant or _called(spool, lying, path)
         chosen.update(dict.fromkeys(meant))
         if not meant:
             which = f" that failed for the reason {reason}" if reason else ""
-            yield Outcome(False, f"{one_line(path)}: nothing of that name lies in failed/{which}.")
+            says = f"{one_line(path)}: nothing of that name lies in failed/{which}."
+            yield Outcome(False, says + _near(lying, path))
     if not asked:
         chosen = dict.fromkeys(lying)
         if not chosen:
@@ -81,6 +92,34 @@ def _is_meant(spool: Spool, fallen: Fallen, asked: str) -> bool:
         return True
     home = asked if asked.startswith("/") else str(spool.inbox / asked)
     return any(_holds(os.path.normpath(home), str(spool.inbox / each)) for each in fallen.homes)
+
+
+def _called(spool: Spool, lying: Sequence[Fallen], asked: str) -> list[Fallen]:
+    """The pair that is called so, or shown so. Raises `UnclearError` where there are several."""
+    found = [each for each in lying if any(_is_name(spool, asked, path) for path in _paths(each))]
+    if len(found) > 1:
+        listed = "".join(f"\n  {one_line(str(spool.failed / each.picture))}" for each in found)
+        raise UnclearError(
+            f"{one_line(asked)} is the name of {len(found)} pairs in failed/, so nothing was "
+            f"moved. Name the one that is meant:{listed}"
+        )
+    return found
+
+
+def _is_name(spool: Spool, asked: str, path: str) -> bool:
+    if asked.startswith("/"):
+        return asked in (one_line(str(root / path)) for root in (spool.failed, spool.inbox))
+    return is_called(path, os.path.normpath(asked))
+
+
+def _paths(fallen: Fallen) -> list[str]:
+    """Whatever it is called, in `failed` or in the inbox."""
+    return [*fallen.files, *fallen.homes, *([fallen.note.place.path] if fallen.note else [])]
+
+
+def _near(lying: Sequence[Fallen], asked: str) -> str:
+    near = nearest(asked, (path for each in lying for path in each.homes))
+    return f" Is {' or '.join(map(one_line, near))} meant?" if near else ""
 
 
 def _holds(top: str, path: str) -> bool:

@@ -2,11 +2,14 @@
 
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Final
 
+from daemon.people.failures import not_done_since, still_lies
 from daemon.people.reach import reached_work
 from daemon.people.state import read_state
 from daemon.places import Place
@@ -48,7 +51,11 @@ class LastHour:
 
 @dataclass(frozen=True)
 class Standing:
-    """How it stands at the moment `at`, in seconds since 1970. `failures` has the newest first."""
+    """How it stands at the moment `at`, in seconds since 1970.
+
+    `failures` are the newest of which the picture has not been done since and something still lies
+    in `failed`, the newest first.
+    """
 
     at: float
     work: Path
@@ -76,12 +83,15 @@ class Standing:
             return Life.HOLDING
         if self.paused_since is not None:
             return Life.PAUSED
+        if not self.snapshot.devices:
+            return Life.STARTING
         is_busy = self.snapshot.tally.running or self.snapshot.tally.ready
         return Life.WORKING if is_busy else Life.IDLE
 
     @property
     def is_well(self) -> bool:
-        """Whether nobody need do anything for work to go on, or it was people who paused it."""
+        """Whether it runs and nothing is in its way, unless it was people who paused it. Files may
+        wait for their people all the same."""
         return self.life not in (Life.STOPPED, Life.SILENT, Life.HOLDING)
 
 
@@ -92,26 +102,25 @@ def look(settings: Settings) -> Standing:
     is_running = is_locked(Place(work)) or is_locked(hidden)
     snapshot, paused = read_state(work), paused_since(work)
     now = time.time()
-    last_hour, failures = _read_book(Book(work), now)
+    last_hour, failures = _read_book(Book(work), settings.folders()["failed"], now)
     return Standing(now, work, is_running, snapshot, paused, last_hour, failures)
 
 
-def _read_book(book: Book, now: float) -> tuple[LastHour, tuple[Ended, ...]]:
-    done: list[Ended] = []
-    failures: list[Ended] = []
-    failed = 0
-    for number, ended in enumerate(book.newest()):
-        is_recent = ended.ended_at > now - HOUR_S
-        if not is_recent and (len(failures) >= MOST_FAILURES or number >= _MOST_LINES):
-            break
-        if ended.outcome == "failed":
-            failures.append(ended)
-            failed += is_recent
-        elif is_recent:
-            done.append(ended)
+def _read_book(book: Book, failed: Path, now: float) -> tuple[LastHour, tuple[Ended, ...]]:
+    hour = list(takewhile(lambda ended: ended.ended_at > now - HOUR_S, book.newest()))
+    done = [each for each in hour if each.outcome == "done"]
     seconds = [_worked_s(each) for each in done if each.facts]
     median_s = statistics.median(seconds) if seconds else None
-    return LastHour(len(done), failed, median_s), tuple(failures[:MOST_FAILURES])
+    failures = (e for e in not_done_since(_newest(book, now)) if still_lies(e, failed))
+    told = tuple(islice(failures, MOST_FAILURES))
+    return LastHour(len(done), len(hour) - len(done), median_s), told
+
+
+def _newest(book: Book, now: float) -> Iterator[Ended]:
+    for number, ended in enumerate(book.newest()):
+        if number >= _MOST_LINES and ended.ended_at <= now - HOUR_S:
+            return
+        yield ended
 
 
 def _worked_s(ended: Ended) -> float:

@@ -13,7 +13,7 @@ from daemon.intake.pairing import Waiting
 from daemon.places import Place
 from daemon.reasons import REASONS, Report
 from daemon.spool import files
-from daemon.supervisor.snapshot import Running, Served, Snapshot
+from daemon.supervisor.snapshot import OfFolder, Running, Served, Snapshot
 from daemon.supervisor.tally import Tally
 
 STATE: Final = ".state.json"
@@ -51,13 +51,17 @@ def _snapshot(data: dict[str, Any]) -> Snapshot:
             "waiting": _all(lambda w: Waiting(w["path"], _report(w["report"])), data["waiting"]),
             "holds": data["holds"] and _report(data["holds"]),
             "stuck": data["stuck"] and _report(data["stuck"]),
-            "devices": _all(lambda each: Served(**each), data["devices"]),
+            "devices": _all(_served, data["devices"]),
         }
     )
 
 
 def _all(made: Callable[[Any], Any], values: list[Any]) -> tuple[Any, ...]:
     return tuple(map(made, values))
+
+
+def _served(data: dict[str, Any]) -> Served:
+    return Served(**{**data, "folders": _all(lambda each: OfFolder(**each), data["folders"])})
 
 
 def _report(data: dict[str, Any]) -> Report:

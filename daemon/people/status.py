@@ -10,15 +10,20 @@ from typing import Any, Final
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
+from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-from daemon.people.outline import Outline, Section, Tone, outline, told_report
+from daemon.people.outline import MOST_SHOWN, Outline, Section, Tone, outline, told_report
 from daemon.people.standing import Standing, look
 from daemon.reasons import Report
 from daemon.settings import Settings
 
 WATCH_EVERY_S: Final = 2.0
+
+# How long lists are, from a large terminal to a small one: those of what is wrong, and others.
+_LENGTHS: Final = ((MOST_SHOWN, MOST_SHOWN), (7, 5), (5, 3), (3, 1), (2, 0), (1, 0))
+_CUT_OFF: Final = "... more than fits here: make the terminal larger"
 
 _STYLES: Final[Mapping[Tone, str]] = {"good": "green", "mind": "yellow", "bad": "red"}
 
@@ -26,7 +31,7 @@ _STYLES: Final[Mapping[Tone, str]] = {"good": "green", "mind": "yellow", "bad": 
 def show_status(settings: Settings, *, as_json: bool = False, watch: bool = False) -> bool:
     """Say how it stands, with `watch` again and again until interrupted.
 
-    True where nobody need do anything. Raises `OutOfReachError`, or `OSError`.
+    True where it runs and nothing is in its way. Raises `OutOfReachError`, or `OSError`.
     """
     # Plain text: a file may be called [red] or :cat:.
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -106,6 +111,7 @@ def _table(section: Section) -> Table:
         title=Text(section.title, style="bold red" if is_bad else "bold"),
         title_justify="left",
         show_header=False,
+        box=None,
         expand=True,
     )
     table.add_column(ratio=1, overflow="fold")
@@ -128,11 +134,24 @@ def _say(console: Console, standing: Standing, *, as_json: bool) -> None:
 
 def _watch_view(console: Console, settings: Settings) -> bool:
     standing = look(settings)
-    with Live(view(outline(standing)), console=console, screen=True, auto_refresh=False) as live:
+    shown = fitting(console, standing)
+    with Live(shown, console=console, screen=True, auto_refresh=False) as live:
         while _slept():
             standing = look(settings)
-            live.update(view(outline(standing)), refresh=True)
+            live.update(fitting(console, standing), refresh=True)
     return standing.is_well
+
+
+def fitting(console: Console, standing: Standing) -> RenderableType:
+    """The view with lists as long as the terminal has room for; what is cut off is said so."""
+    lines: list[list[Segment]] = []
+    for most, names in _LENGTHS:
+        shown = view(outline(standing, most, names))
+        lines = console.render_lines(shown)
+        if len(lines) <= console.height:
+            return shown
+    seen = [*lines[: console.height - 1], [Segment(_CUT_OFF[: console.width])]]
+    return Segments(segment for line in seen for segment in (*line, Segment.line()))
 
 
 def _slept(sleep: Callable[[float], None] = time.sleep) -> bool:

@@ -41,6 +41,8 @@ _MONTH: Final = re.compile(r"\d{4}-\d\d\.jsonl", re.ASCII)
 _BLOCK_BYTES: Final = 1 << 16
 # Ten times what a line of the longest names takes.
 _LONGEST_BYTES: Final = 1 << 22
+# What lies beside a result, by what follows the name that a job's outputs share.
+_BESIDE: Final = (".log", ".preview.jpg", ".trimap.png", ".alpha.png")
 # The year 5000: later than any clock, and a date to every reader.
 _LATEST: Final = 95_617_584_000.0
 
@@ -90,6 +92,15 @@ class Ended:
     report: Report | None = None
     note: str | None = None
     story: tuple[str, ...] = field(default=())
+
+    @property
+    def result(self) -> str | None:
+        """Which of the outputs people want: the retouched picture or the cut-out, in whatever order
+        they stand; None where there is none."""
+        log = next((path for path in self.outputs if path.endswith(".log")), "")
+        shared = log.removesuffix(".log")
+        beside = {f"{shared}{ending}" for ending in _BESIDE}
+        return next((path for path in self.outputs if path not in beside), None)
 
 
 class Mark(NamedTuple):

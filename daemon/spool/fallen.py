@@ -42,6 +42,11 @@ class Fallen:
     is_numbered: bool = False
 
     @property
+    def picture(self) -> str:
+        """The path below `failed` of the picture, or of what comes nearest to one."""
+        return next((path for path in reversed(self.files) if not _is_marker(path)), self.files[-1])
+
+    @property
     def is_placed(self) -> bool:
         """Whether it is known where they came from: not of what had no place there either."""
         return not _is_ours(self.files[0].rpartition("/")[0])

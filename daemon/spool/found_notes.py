@@ -5,6 +5,7 @@ Anyone in the group may write there: what is read is told, or looked for, and tr
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from daemon.places import Place
@@ -68,6 +69,20 @@ def notes_in(folder: Place) -> Iterator[FoundNote]:
         note = find_note(folder / name)
         if note is not None:
             yield note
+
+
+def lies_below(failed: Path, line: str) -> bool:
+    """Whether a file that a note names, in words safe for a line, is there."""
+    if line.startswith("/") or ".." in line.split("/"):
+        return False
+    place = Place(failed, line)
+    if "\\" not in line:  # no escape in it: that is its name
+        return place.is_there()
+    try:
+        names = [name for name, _ in place.parent.listing()]
+    except OSError:
+        return False
+    return any(one_line(name) == place.name for name in names)
 
 
 def note_of(place: Place) -> FoundNote | None:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from string import Formatter
 from typing import Final
 
@@ -73,31 +74,40 @@ def _first(line: str, reason: Reason) -> tuple[str, dict[str, str | int | float]
     parts = list(Formatter().parse(reason.says))
     fields = [field for _, field, _, _ in parts if field is not None]
     begin, *words = (literal for literal, _, _, _ in parts)
+    words = words if len(words) == len(fields) else [*words, ""]
+    # What is told as people say it is short, and holds none of the words around it.
+    spoken = sum(1 for _ in takewhile(lambda part: bool(part[2]), parts))
     name, found, rest = line.partition(f": {begin}")
-    values = _before_each(words if len(words) == len(fields) else [*words, ""], rest)
+    values = _before_each(words, rest, min(spoken, len(words) - 1))
     if not found or values is None or not _agree(fields, values):  # the words of another version
         return line.partition(": ")[0], {}
     return name, dict(zip(fields, values, strict=True))
 
 
-def _before_each(words: list[str], text: str) -> list[str] | None:
+def _before_each(words: list[str], text: str, from_begin: int) -> list[str] | None:
     """What stands before each of the words, the last of which must end the text; None where they
     are not in it, in this order.
 
-    Each is looked for once, from the end on: a note may be forged, and must cost no more than its
-    length asks for.
+    Each is looked for once, the first so many from the beginning on, the others from the end: a
+    note may be forged, and must cost no more than its length asks for.
     """
     if not words:
         return None if text else []
+    first = []
+    for word in words[:from_begin]:
+        value, found, text = text.partition(word)
+        first.append(value)
+        if not found:
+            return None
     if not text.endswith(words[-1]):
         return None
     values = [text[: len(text) - len(words[-1])]]
-    for word in reversed(words[:-1]):
+    for word in reversed(words[len(first) : -1]):
         at = values[0].rfind(word)
         if at < 0:
             return None
         values[:1] = [values[0][:at], values[0][at + len(word) :]]
-    return values
+    return first + values
 
 
 def _agree(fields: list[str], values: list[str]) -> bool:

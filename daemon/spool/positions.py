@@ -1,7 +1,7 @@
 """Where each entry of the book stands, so that one can be had by its number: the oldest is 0.
 
-Of each entry only its place in its file is kept, which is 10 bytes: a book of years stays small in
-memory, and no more of it is read than is asked for.
+Of each entry only its place in its file is kept, and whether it failed, which is 11 bytes: a book
+of years stays small in memory, and no more of it is read than is asked for.
 """
 
 import heapq
@@ -21,7 +21,7 @@ from daemon.spool.book import FOLDER, REBUILT, Ended, ended_of, months_in
 
 # How a line begins and ends that was written whole.
 _LINE: Final = re.compile(
-    rb'\{"job":"([^"\\]+)","outcome":"(?:done|failed)","ended_at":([\d.e+]+),.*\}\n', re.DOTALL
+    rb'\{"job":"([^"\\]+)","outcome":"(done|failed)","ended_at":([\d.e+]+),.*\}\n', re.DOTALL
 )
 # A crash writes a job a second time when it is settled, among the first that end after it.
 _MOST_TWICE: Final = 2000
@@ -31,6 +31,7 @@ class _Line(NamedTuple):
     file: int
     offset: int
     job: bytes
+    has_failed: bool
     ended_at: float
 
 
@@ -53,6 +54,7 @@ class Positions:
         self._ends: dict[str, int] = {}
         self._files = array("H")
         self._offsets = array("Q")
+        self._failed = bytearray()
         self._recent: OrderedDict[bytes, int] = OrderedDict()
 
     def count(self) -> int:
@@ -63,6 +65,10 @@ class Positions:
             self._add(line)
         self._is_fresh = False
         return len(self._offsets)
+
+    def failures(self) -> int:
+        """How many of those that were counted last are of jobs that were given up."""
+        return self._failed.count(True)
 
     def between(self, first: int, last: int) -> Sequence[Ended]:
         """The entries from one number to before another, as far as there are such.
@@ -98,19 +104,21 @@ class Positions:
         known = self._recent.get(line.job)
         if known is not None:  # the last of two counts
             self._files[known], self._offsets[known] = line.file, line.offset
+            self._failed[known] = line.has_failed
             return
         self._recent[line.job] = len(self._offsets)
         self._files.append(line.file)
         self._offsets.append(line.offset)
+        self._failed.append(line.has_failed)
         if len(self._recent) > _MOST_TWICE:
             self._recent.popitem(last=False)
 
     def _new_lines(self) -> Iterator[_Line]:
         months = months_in(self._folder)
         # Only the newest grows; since the last look there may be a newer one.
-        seen = max((name for name in self._ends if name != REBUILT), default="")
+        seen = max((name for name in months if name in self._ends), default="")
         for name in months:
-            if name >= seen or name == months[-1]:
+            if name >= seen:
                 yield from self._lines_of(name)
 
     def _lines_of(self, name: str) -> Iterator[_Line]:
@@ -127,7 +135,7 @@ class Positions:
                         break
                     self._ends[name] = start + len(line)
                     if found := _LINE.fullmatch(line):
-                        yield _Line(file, start, found[1], float(found[2]))
+                        yield _Line(file, start, found[1], found[2] == b"failed", float(found[3]))
                     start += len(line)
         except (FileNotFoundError, NotADirectoryError):  # who lists the months is told of a file
             return

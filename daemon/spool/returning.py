@@ -2,7 +2,8 @@
 
 Each file is renamed by itself, the picture after what goes with it and a marker last, so a crash in
 between leaves each in exactly one place, and the next try goes on from there. The note goes when
-all it speaks of has gone. No link is followed, and nothing is ever replaced.
+all it speaks of has gone, and then a folder that is left empty. No link is followed, and nothing is
+ever replaced.
 """
 
 import errno
@@ -10,9 +11,9 @@ import os
 from contextlib import suppress
 
 from daemon.places import Place
-from daemon.reasons import one_line
 from daemon.spool import files
 from daemon.spool.fallen import Fallen
+from daemon.spool.found_notes import lies_below
 from daemon.spool.layout import Spool
 
 
@@ -36,29 +37,27 @@ def return_to_inbox(spool: Spool, fallen: Fallen) -> None:
         files.sync_folder(target.parent)
         files.sync_folder(source.parent)
     _remove_note(spool, fallen)
+    for folder in {source.parent for source, _ in moves}:
+        _remove_emptied(folder)
+
+
+def _remove_emptied(folder: Place) -> None:
+    """Remove a folder of `failed/` and those above it, as far as nothing is left in them.
+
+    Should a daemon just then put a file into one, that fails or its move does, and is tried again.
+    """
+    with suppress(OSError):  # the files are back, and that was asked for
+        while folder.path and not folder.listing():
+            files.remove_if_empty(folder)
+            files.sync_folder(folder.parent)
+            folder = folder.parent
 
 
 def _remove_note(spool: Spool, fallen: Fallen) -> None:
     """Remove the note, unless it speaks of a file that is still there; it has been read by then."""
     note = fallen.note
-    if note is None or any(_lies_in_failed(spool, line) for line in note.files):
+    if note is None or any(lies_below(spool.failed, line) for line in note.files):
         return
     with suppress(IsADirectoryError, PermissionError):  # the files are back, and that was asked for
         files.remove_file(note.place)
         files.sync_folder(note.place.parent)
-
-
-def _lies_in_failed(spool: Spool, line: str) -> bool:
-    """Whether a file that a note names, in words safe for a line, is there."""
-    folder = Place(spool.failed, line.rpartition("/")[0]) if _is_inside(line) else None
-    if folder is None:
-        return False
-    try:
-        names = [name for name, _ in folder.listing()]
-    except OSError:
-        return False
-    return any(one_line(name) == line.rpartition("/")[2] for name in names)
-
-
-def _is_inside(line: str) -> bool:
-    return not line.startswith("/") and ".." not in line.split("/")

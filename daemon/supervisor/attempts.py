@@ -93,6 +93,7 @@ class Attempts:
         if record.outputs:
             # A repeat makes what the first try made, under the names that were chosen for that.
             previews = any(output.held == "preview" for output in record.outputs)
+        rules = self._workplace.spool.rules.of(record.picture.path)
         return Job(
             job=record.job,
             task=record.task,
@@ -100,7 +101,8 @@ class Attempts:
             outputs=outputs_of(record.task, record.role, previewed=previews),
             trimap_band_percent=record.trimap_band_percent,
             by_alpha=record.source == "alpha",
-            output_format=self._workplace.spool.rules.of(record.picture.path).output_format,
+            output_format=rules.output_format,
+            model=rules.model(record.task),
         )
 
     def take_back_running(self) -> None:

@@ -5,7 +5,7 @@ by a reload or because its job takes too long, the one before works on (see `spa
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -13,14 +13,16 @@ from typing import Final
 import structlog
 
 from daemon.events import Event
-from daemon.reasons import Report
+from daemon.intake.pairing import Task
+from daemon.reasons import Report, one_line
 from daemon.settings import Settings
 from daemon.spool.layout import Spool
 from daemon.supervisor.dying import end_all
+from daemon.supervisor.folder_models import Key, Wanted
 from daemon.supervisor.member import Death, Stage, Worker
 from daemon.supervisor.spares import Spares, is_on_its_way, not_needed, spare_for
 from daemon.supervisor.starting import START_TIMEOUT_S, start_worker
-from daemon.worker.protocol import Done, Hello, Job, Problem
+from daemon.worker.protocol import Done, Hello, Job, Model, Problem
 
 log = structlog.get_logger()
 
@@ -42,6 +44,7 @@ class Crew:
         self._next_start = 0.0
         self._wanted = settings.devices()
         self._spares = Spares(settings.job_timeout_s)
+        self._folder_models = Wanted(settings)
         self.workers: list[Worker] = []
         self.refusal: str | None = None
         self._told_why: str | None = None  # none could be started, since the last that was
@@ -92,6 +95,14 @@ class Crew:
     def is_reloading(self) -> bool:
         """Whether new workers are on their way in."""
         return any(w.stage is Stage.COMING and not w.is_killed for w in self.workers)
+
+    def refused_models(self) -> Mapping[Key, str]:
+        """The models of folders that those who serve can't use, and why."""
+        return self._folder_models.refused(self._serving())
+
+    def sees_mended_model(self) -> bool:
+        """Whether a folder's model that was refused is another file by now: time for a reload."""
+        return self._folder_models.is_mended(self._clock())
 
     def room(self) -> int:
         """How many more jobs all workers may be given now."""
@@ -180,16 +191,18 @@ class Crew:
             spare.send_away()
 
     def _start(self, device: str, stage: Stage) -> None:
+        asked = self._folder_models.of_a_new_one(self._serving() if stage is Stage.COMING else None)
         process, ear = start_worker(
             self._settings,
             self._spool.work,
             device,
             [self._lock],
             compile_first=not self._is_compiled,
+            folder_models=asked,
         )
-        now = self._clock()
-        deadline = now + START_TIMEOUT_S
-        self.workers.append(Worker(device, process, ear, began=now, deadline=deadline, stage=stage))
+        new = Worker(device, process, ear, began=self._clock(), stage=stage, asked=asked)
+        new.deadline = new.began + START_TIMEOUT_S
+        self.workers.append(new)
         self._told_why = None
 
     def _replace(self, new: Worker) -> None:
@@ -246,15 +259,24 @@ class Crew:
             device=hello.device,
             torch=hello.torch_version,
             models={task: Path(m.path).name for task, m in hello.models.items()},
+            folder_models=[Path(each.path).name for _, each in _of_folders(hello)],
             confinement=list(hello.confinement),
         )
         if hello.unconfined and self._settings.confine != "no":
             log.warning(Event.WORKER_UNCONFINED, why=hello.unconfined)
-        for task, model in hello.models.items():
+        for task, model in (*hello.models.items(), *_of_folders(hello)):
             if not model.trained:
                 log.warning(Event.MODEL_UNTRAINED, task=task, model=model.path)
+        self._heed_folders(worker, hello)
         if is_on_its_way(worker):
             self._replace(worker)
+
+    def _heed_folders(self, worker: Worker, hello: Hello) -> None:
+        if worker.asked:
+            self._folder_models.take_in_again()
+        for own, why in self._folder_models.wrong(hello):
+            if worker.stage not in (Stage.SPARE, Stage.LEAVING):
+                log.error(Event.MODEL_REFUSED, why=one_line(f"{own.setting}: {why}"))
 
     def _note_not_started(self, why: str) -> None:
         """Not even a process was to be had. Said once for each reason, not at each try."""
@@ -269,6 +291,14 @@ class Crew:
         self.refusal = why
         self._next_start = self._clock() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    def _note_not_up(self, worker: Worker, how: str) -> None:
+        """One that had words for it lacks what all need; else it may be a folder's model."""
+        if worker.asked and (worker.refusal is None or worker.is_late):
+            self._folder_models.leave_out(worker.refusal or how)
+        else:  # where it went without them, they were not to blame
+            self._folder_models.take_in_again()
+            self._fall_back(worker.refusal or how)
 
     def _bury(self, worker: Worker) -> list[Death]:
         how = worker.end()
@@ -285,7 +315,7 @@ class Crew:
         if worker.stage is Stage.COMING:
             log.error(Event.RELOAD_REFUSED, why=worker.refusal or how)
         elif worker.hello is None and worker.stage is Stage.SERVING:
-            self._fall_back(worker.refusal or how)
+            self._note_not_up(worker, how)
         return _deaths(worker, how)
 
 
@@ -296,6 +326,10 @@ def _deaths(worker: Worker, how: str) -> list[Death]:
     """
     jobs: list[str | None] = [*worker.jobs] or [None]
     return [Death(job, how, worker.is_late) for job in jobs]
+
+
+def _of_folders(hello: Hello) -> list[tuple[Task, Model]]:
+    return [(task, model) for task, all_of in hello.folder_models.items() for model in all_of]
 
 
 def _level_of(worker: Worker) -> int:

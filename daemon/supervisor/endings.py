@@ -111,7 +111,8 @@ class Endings:
             jobs.give_back(spool, record)
             return None
         outputs = [(produced.held, produced.suffix) for produced in done.outputs]
-        log_text, facts = job_log(record, done, hello), job_facts(record, done, hello)
+        told = (record, done, hello, spool.rules.of(record.picture.path).model(record.task))
+        log_text, facts = job_log(*told), job_facts(*told)
         return jobs.publish_result(spool, record, outputs, log_text, facts)
 
     def _report_success(self, record: Record, done: Done) -> None:

@@ -19,13 +19,14 @@ from daemon.events import Event
 from daemon.intake.grouping import Groups
 from daemon.intake.hints import Hints
 from daemon.intake.matting import MattingFolders
-from daemon.intake.pairing import Pair, Pairing, Task, Waiting
+from daemon.intake.pairing import Pair, Pairing, Waiting
 from daemon.intake.quiet import IncompleteBook, QuietBook
 from daemon.intake.scan import Entry, Folder
 from daemon.places import FolderId
 from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
 from daemon.supervisor.folder_masks import FolderMasks
+from daemon.supervisor.folder_models import FolderModels, Key
 from daemon.supervisor.notices import Notices
 from daemon.supervisor.order import LONG_WAIT_S, Order, Ready
 from daemon.supervisor.pace import Pace
@@ -47,7 +48,7 @@ class Inbox:
     def __init__(self, settings: Settings, inbox: Path, clock: Callable[[], float]) -> None:
         self._path = inbox
         self._clock = clock
-        self._tasks = set(settings.models())
+        self._models = FolderModels(settings)
         self._matting_folders = MattingFolders(settings.matting_folders)
         self._watch = Watch(settings, inbox)
         self._quiet = QuietBook(self._watch.terms.quiet_period_s)
@@ -62,6 +63,7 @@ class Inbox:
         self._order = Order()
         self._unquiet: list[tuple[float, Pair]] = []
         self._not_ready: list[Pair] = []
+        self._lacking = 0
         self._seen_at: dict[str, float] = {}
         self._all_seen_at = 0.0
         self._root_seen: FolderId | None = None
@@ -89,6 +91,17 @@ class Inbox:
     def folders(self) -> Mapping[str, Folder]:
         """What the last look found, by folder."""
         return self._folders
+
+    @property
+    def models(self) -> FolderModels:
+        """Which model works a picture, and what it waits for where none can."""
+        return self._models
+
+    def follow_models(self, refused: Mapping[Key, str]) -> None:
+        """Let those pictures wait whose folder's model the workers can't use, and no others."""
+        if self._models.follow(refused):
+            self.mark_stale()
+            self.hasten()
 
     def quiet_period_of(self, folder: str) -> float:
         """Seconds that a file in a folder must stay unchanged."""
@@ -189,8 +202,9 @@ class Inbox:
     def take(self) -> Pair | None:
         """The pair whose turn it is, once; see `order`."""
         while (pair := self._order.take()) is not None:
-            if self._masks.why_waiting(pair.mask_file):  # since the last look
+            if self._why_helpless(pair):  # since the last look
                 self._not_ready.append(pair)
+                self._lacking += 1
             elif not self._unclaimable.lacks_rights(pair, self._clock()):
                 self._taken |= pair.folders
                 return pair
@@ -223,9 +237,9 @@ class Inbox:
         return len(self._order) + len(self._unquiet)
 
     def lacking_count(self) -> int:
-        """How many files wait for something else than time or a worker, by their names alone."""
+        """How many files wait for something else than time or a worker, as `waiting` tells them."""
         waiting = len(self._pairing.waiting) + len(self._unclaimable.waiting())
-        return waiting + len(self._unreadable)
+        return waiting + len(self._unreadable) + self._lacking
 
     def is_settling(self) -> bool:
         """True while a complete pair is not yet quiet."""
@@ -321,7 +335,7 @@ class Inbox:
         due = self._incomplete.due(now) or float("inf")
         new: list[Ready] = []
         backlog: list[Ready] = []
-        self._unquiet, self._not_ready = [], []
+        self._unquiet, self._not_ready, self._lacking = [], [], 0
         self._unclaimable.forget_all_but(self._pairing.pairs)
         self._masks.look_anew()
         for pair in self._pairing.pairs:
@@ -329,7 +343,9 @@ class Inbox:
             if ready_at is not None and (ready_at > now or not self._was_seen(pair, ready_at)):
                 self._unquiet.append((ready_at, pair))
                 due = min(due, ready_at)
-            elif ready_at is not None and self._may_be_taken(pair, now, found):
+            elif ready_at is None or self._lacks_something(pair, now):
+                self._lacking += 1
+            elif not self._unclaimable.still_waits(pair, now, found.seen):
                 turns = new if self._is_new(pair, ready_at, now) else backlog
                 turns.append(Ready(ready_at, pair.picture.path, pair))
                 continue
@@ -346,7 +362,7 @@ class Inbox:
 
     def _ready_at(self, pair: Pair) -> float | None:
         """When both files will be quiet; None where nobody knows, or no model is for them."""
-        if pair.task not in self._tasks:
+        if self._models.why_waiting(pair.task, pair.picture.path):
             return None
         quiet_at = 0.0
         for entry in pair.inputs:
@@ -363,20 +379,22 @@ class Inbox:
             ready_at <= self._seen_at.get(folder, all_seen_at) for folder in pair.folders
         )
 
-    def _may_be_taken(self, pair: Pair, now: float, found: Look) -> bool:
-        return not (
-            self._waits_incomplete(pair, now)
-            or self._masks.why_waiting(pair.mask_file)
-            or self._unclaimable.still_waits(pair, now, found.seen)
-        )
+    def _lacks_something(self, pair: Pair, now: float) -> Report | None:
+        return self._waits_incomplete(pair, now) or self._masks.why_waiting(pair.mask_file)
+
+    def _why_helpless(self, pair: Pair) -> Report | None:
+        """What is lacking that is no file of the pair's, but its folder's."""
+        lacks_model = self._models.why_waiting(pair.task, pair.picture.path)
+        return lacks_model or self._masks.why_waiting(pair.mask_file)
 
     def _waits_incomplete(self, pair: Pair, now: float) -> Report | None:
         return self._incomplete.waits(pair.picture.path, pair.identities, now)
 
     def _why_not_taken(self, pair: Pair, now: float) -> Waiting | None:
         path = pair.picture.path
-        if pair.task not in self._tasks:
-            return Waiting(path, Report.of(no_model(pair.task)))
+        model = self._models.why_waiting(pair.task, path)
+        if model is not None:
+            return Waiting(path, model)
         for entry in pair.inputs:
             quiet_at = self._quiet.quiet_at(entry)
             if quiet_at is None:
@@ -384,7 +402,7 @@ class Inbox:
             if quiet_at > now:
                 seconds = self._quiet.period_of(entry.path)
                 return Waiting(entry.path, Report.of(Trouble("not_quiet", seconds=seconds)))
-        why = self._waits_incomplete(pair, now) or self._masks.why_waiting(pair.mask_file)
+        why = self._lacks_something(pair, now)
         return None if why is None else Waiting(path, why)
 
 
@@ -418,9 +436,3 @@ def _missing(
 
 def _pictures(found: Look) -> Iterable[Entry]:
     return chain.from_iterable(folder.pictures.values() for folder in found.folders.values())
-
-
-def no_model(task: Task) -> Trouble:
-    """Why a pair waits for whose task nothing is configured."""
-    name = "inpainting" if task == "inpaint" else "matting"
-    return Trouble("no_model", task=name, setting=f"{task}_model")

@@ -34,9 +34,12 @@ _JOB: Final = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}", re.ASCII)
 _STEP: Final = "seconds, "
 
 
-def job_log(record: Record, done: Done, hello: Hello) -> str:
-    """The text of a job's log, a fact a line, for people and for `grep`."""
-    model = hello.models[record.task]
+def job_log(record: Record, done: Done, hello: Hello, own: str | None = None) -> str:
+    """The text of a job's log, a fact a line, for people and for `grep`.
+
+    `own` is the path of the model that its folder asks for; None where that is the task's.
+    """
+    model = hello.model_of(record.task, own)
     facts = [
         ("task", _TASKS[record.task]),
         ("picture", _described(record.picture.path, done.picture)),
@@ -58,9 +61,9 @@ def job_log(record: Record, done: Done, hello: Hello) -> str:
     return "".join(f"{name + ':':<{_NAME_WIDTH}}{one_line(value)}\n" for name, value in facts)
 
 
-def job_facts(record: Record, done: Done, hello: Hello) -> Facts:
+def job_facts(record: Record, done: Done, hello: Hello, own: str | None = None) -> Facts:
     """What the book says of a job that was done: what its log does, for programs."""
-    model = hello.models[record.task]
+    model = hello.model_of(record.task, own)
     return Facts(
         width=done.picture.width,
         height=done.picture.height,

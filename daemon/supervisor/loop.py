@@ -159,8 +159,11 @@ class Supervisor:
     def _turn(self) -> None:
         now = self.clock()
         self._pause.look(list(self._attempts.running))
+        if self._crew.sees_mended_model():
+            self._reload.ask()
         self._reload.see_to(self._crew, may_begin=self._stop_at is None)
         self._crew.tend()
+        self._inbox.follow_models(self._crew.refused_models())
         for worker in self._crew.workers:
             if worker.out.fileno() not in self._selector.get_map():
                 listen = partial(self._listen, worker)
@@ -274,6 +277,11 @@ class Supervisor:
                 self._release()
 
     def _hand_out(self, worker: Worker, record: Record) -> None:
+        # It was claimed when there was a model for it.
+        why = self._inbox.models.why_waiting(record.task, record.picture.path)
+        if why is not None:
+            self._troubles.refuse(record, why.trouble())
+            return
         with ExitStack() as opened:
             try:
                 begun = self._attempts.begun(record, worker.process.pid)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from daemon.supervisor.dying import DYING_S, end_all, how_it_ended
 from daemon.supervisor.starting import tell
-from daemon.worker.protocol import Done, Hello, Job, Problem, from_worker
+from daemon.worker.protocol import Done, FolderModel, Hello, Job, Problem, from_worker
 
 # A sound worker whose ear is closed is gone at once, or when the machine finds the time to take
 # down what it has loaded. One that is not is held by something: stopped, or an intruder's.
@@ -61,7 +61,8 @@ class Worker:
     `jobs` are those that it has in hand, oldest first, each with the outputs that are asked of it:
     at most `most_jobs`, or one that is to be done alone. `deadline` is when the oldest must be
     done, whose time runs from when none was before it; `is_guarded` says whether a spare has been
-    started for it. `began` and `deadline` are moments by the crew's clock.
+    started for it. `asked` are the models of folders that it is to load. `began` and `deadline` are
+    moments by the crew's clock.
     """
 
     device: str
@@ -80,6 +81,7 @@ class Worker:
     is_heard_out: bool = False
     refusal: str | None = None
     stage: Stage = Stage.SERVING
+    asked: tuple[FolderModel, ...] = ()
     buffer: bytearray = field(default_factory=bytearray)
 
     @property
@@ -211,13 +213,20 @@ class Worker:
         """Whether a sound worker could say this now. One that an intruder holds says anything."""
         match message:
             case Hello(models=models):
-                return self.hello is None and models.keys() == set(tasks)
+                is_first = self.hello is None
+                return is_first and models.keys() == set(tasks) and self._answers(message)
             case Problem(job=None):
                 return self.hello is None
             case Done(job=job):
                 return job in self.jobs and self._is_complete(message)
             case _:
                 return message.job in self.jobs
+
+    def _answers(self, hello: Hello) -> bool:
+        """Whether it says of each folder's model that it loaded it, or why not."""
+        told = [(task, m.path) for task, loaded in hello.folder_models.items() for m in loaded]
+        told += [(each.task, each.path) for each in hello.refused]
+        return sorted(told) == sorted((each.task, each.path) for each in self.asked)
 
     def _is_complete(self, done: Done) -> bool:
         """Whether it has made what its job asks for, each once."""

@@ -7,8 +7,9 @@ small share of it, and a snapshot may hold lists that are a while older than its
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from daemon.intake.pairing import Waiting
@@ -22,8 +23,9 @@ from daemon.supervisor.joblog import model_line
 from daemon.supervisor.leftovers import Leftovers
 from daemon.supervisor.member import Stage, Worker
 from daemon.supervisor.pause import Pause
-from daemon.supervisor.snapshot import MOST_TOLD, Running, Served, Snapshot
+from daemon.supervisor.snapshot import MOST_TOLD, OfFolder, Running, Served, Snapshot
 from daemon.supervisor.tally import Count, Tally
+from daemon.worker.protocol import Hello
 
 # Lists take a hundredth of the time at most: 0.1 s for a hundred thousand files, every ten.
 _PAUSE_PER_LIST: Final = 99.0
@@ -166,10 +168,18 @@ class Observer:
             Served(
                 worker.hello.device,
                 {task: model_line(model) for task, model in worker.hello.models.items()},
+                tuple(self._of_folders(worker.hello)),
             )
             for worker in self._serving()
             if worker.hello is not None
         ]
+
+    def _of_folders(self, hello: Hello) -> Iterator[OfFolder]:
+        for folder, task, path in self.inbox.models.own:
+            model = hello.own_model(task, path)
+            # Two of them may be told apart by nothing but their files.
+            line = None if model is None else f"{model_line(model)}, {Path(path).name}"
+            yield OfFolder(folder, task, line)
 
     def _serving(self) -> list[Worker]:
         return [w for w in self.crew.workers if w.hello is not None and w.stage is Stage.SERVING]

@@ -28,11 +28,24 @@ class Running:
 
 
 @dataclass(frozen=True)
+class OfFolder:
+    """A folder's own model for a task, in one line; None where it can't be used."""
+
+    folder: str
+    task: Task
+    model: str | None
+
+
+@dataclass(frozen=True)
 class Served:
-    """A device with a worker that is ready, and for each task its model, in one line."""
+    """A device with a worker that is ready, and for each task its model, in one line.
+
+    `folders` are those that have one of their own.
+    """
 
     device: str
     models: Mapping[Task, str]
+    folders: tuple[OfFolder, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,3 +74,18 @@ class Snapshot:
     stuck: Report | None = None
     devices: tuple[Served, ...] = ()
     is_paused: bool = False
+
+    @property
+    def settling_count(self) -> int:
+        """How many pairs settle; of very many the list has only the first."""
+        listed = len(self.settling)
+        settling = self.waiting_for.get("not_quiet", 0)
+        return listed if listed < MOST_TOLD else max(listed, settling)
+
+    @property
+    def lacking_count(self) -> int:
+        """How many files wait for something else than their turn, as of the lists.
+
+        What is not quiet needs nobody: it only has to stay as it is for a moment.
+        """
+        return sum(number for key, number in self.waiting_for.items() if key != "not_quiet")

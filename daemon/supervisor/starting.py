@@ -19,7 +19,7 @@ import daemon
 from daemon.settings import Settings
 from daemon.supervisor.dying import end_all
 from daemon.worker import channel
-from daemon.worker.protocol import Job, Orders
+from daemon.worker.protocol import FolderModel, Job, Orders
 
 # A start may compile PyMatting and read gigabytes from a slow disk. A model that hangs at its first
 # trial, or a driver that does, is not waited for any longer.
@@ -29,11 +29,18 @@ _MEMORY_SHARE: Final = 0.9
 
 
 def start_worker(
-    settings: Settings, work: Path, device: str, inherit: list[int], *, compile_first: bool = True
+    settings: Settings,
+    work: Path,
+    device: str,
+    inherit: list[int],
+    *,
+    compile_first: bool = True,
+    folder_models: tuple[FolderModel, ...] = (),
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a worker process and give it its orders; it ends when the socket is closed.
 
-    `compile_first` is for the first worker of a run. Raises `OSError`; nothing is left of it then.
+    `compile_first` is for the first worker of a run; `folder_models` are to be loaded beside those
+    of the tasks. Raises `OSError`; nothing is left of it then.
     """
     # -P: no module is ever taken from the folder we happen to run in.
     command = [sys.executable, "-P", "-m", "daemon.worker.main"]
@@ -53,7 +60,8 @@ def start_worker(
         ours.close()
         raise
     try:
-        tell(ours, _orders(settings, work, device, compile_first))
+        orders = _orders(settings, work, device, compile_first)
+        tell(ours, orders.model_copy(update={"folder_models": folder_models}))
     except OSError:
         ours.close()
         end_all([process], 0.0)

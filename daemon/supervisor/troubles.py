@@ -15,7 +15,8 @@ from daemon.spool.putting_away import decide_to_fail
 from daemon.spool.record import Record
 from daemon.supervisor.attempts import Attempts
 from daemon.supervisor.folder_masks import blamed_on_mask
-from daemon.supervisor.inbox import Inbox, no_model
+from daemon.supervisor.folder_models import no_model
+from daemon.supervisor.inbox import Inbox
 from daemon.supervisor.job_queue import JobQueue
 from daemon.supervisor.joblog import utc
 from daemon.supervisor.tally import Count
@@ -73,7 +74,7 @@ class Troubles:
 
     def take_up(self, record: Record) -> None:
         """Queue a job that was found again, unless it has had its tries."""
-        if record.task not in self.settings.models():
+        if self.settings.rules().of(record.picture.path).model(record.task) is None:
             self.give_back(record, no_model(record.task))
             return
         record = self.attempts.take_back_forgiven(record)

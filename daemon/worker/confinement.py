@@ -38,6 +38,8 @@ def confine(orders: Orders) -> Confinement:
     if orders.confine == "no":
         return Confinement((), "switched off by confine = no")
     models = [Path(path) for path in orders.models.values()]
+    # A worker that refuses one of these works on, and a folder is all that lies in it.
+    models += [Path(m.path) for m in orders.folder_models if os.path.isfile(m.path)]  # noqa: PTH113
     keep_out = [Path(os.fsdecode(folder)) for folder in orders.keep_out]
     found: list[tuple[str, Callable[[], str]]] = []
     holds: list[str] = []

@@ -191,7 +191,7 @@ class Network:
         try:
             return past_refusal(lambda: self._called(pictures, companions))
         except (RuntimeError, MemoryError, torch.jit.Error) as error:
-            if is_poisoned(error) or self._is_lost():
+            if is_poisoned(error) or is_lost(self.device):
                 raise
             is_short, detail = is_want_of_memory(error), first_line(error)
         # Not above: while an error is handled, it holds the tensors that were in use.
@@ -229,22 +229,23 @@ class Network:
         plane = np.array(array[:, 0]) if self._is_on_gpu else array[:, 0]
         return plane if channels == 1 else np.ascontiguousarray(array.transpose(0, 2, 3, 1))
 
-    def _is_lost(self) -> bool:
-        """Whether a GPU does nothing any more for this process, in whatever words it said so."""
-        if not self._is_on_gpu:
-            return False
-        try:
-            torch.cuda.synchronize(self.device)
-        except RuntimeError:
-            return True
-        return False
-
 
 def is_poisoned(error: BaseException) -> bool:
     """True for a CUDA error after which nothing works any more in this process."""
     text = str(error)
     is_of_cuda = "CUDA error" in text or "cuDNN error" in text or "CUBLAS_STATUS" in text
     return is_of_cuda and not is_want_of_memory(error)
+
+
+def is_lost(device: str) -> bool:
+    """Whether a GPU does nothing any more for this process, in whatever words it said so."""
+    if not _is_gpu(device):
+        return False
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        return True
+    return False
 
 
 def first_line(error: BaseException) -> str:

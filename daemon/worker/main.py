@@ -88,7 +88,8 @@ def _prepare(ear: socket.socket, orders: Orders) -> None:
     os.environ["CUDA_CACHE_DISABLE"] = "1"  # compiled kernels would be kept in the home folder
     if orders.device != "cpu" and _NVIDIA.exists():
         _python(ear, "-c", _START_CUDA)
-    compiles = "matting" in orders.models and orders.compile_first
+    tasks = {*orders.models, *(each.task for each in orders.folder_models)}
+    compiles = "matting" in tasks and orders.compile_first
     if compiles and _python(ear, "-m", "daemon.worker.foreground") != 0:
         raise ConfinementError(
             "what a confined worker needs compiled can't be compiled and kept; why stands in the "

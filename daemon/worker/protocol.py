@@ -48,9 +48,21 @@ class _Message(BaseModel):
     )
 
 
+class FolderModel(_Message):
+    """A model that only some folders' pictures are worked by.
+
+    A worker that can't use it says so in its hello; where it `must`, that worker does not start.
+    """
+
+    task: Task
+    path: str
+    must: bool = False
+
+
 class Orders(_Message):
     """To the worker, once, at its start.
 
+    `models` are those of the tasks, without which it does not start.
     `keep_out` are the folders that confinement keeps it out of, as `os.fsencode` writes them.
     `compile_first` is for the first worker of a run: what it needs compiled is, before it is
     confined. `memory_limit_bytes` holds on a CPU only. `window_memory_bytes` is for what a network
@@ -72,6 +84,7 @@ class Orders(_Message):
     png_compression: Annotated[int, Field(ge=0, le=9)] = 3
     jobs_at_once: JobsAtOnce | None = None
     window_memory_bytes: int | None = None
+    folder_models: tuple[FolderModel, ...] = ()
 
 
 class Job(_Message):
@@ -80,7 +93,7 @@ class Job(_Message):
     They are the picture and its companion, to be read, and an empty file for each of `outputs`, in
     this order. There is no companion where the picture's transparency is the mask (`by_alpha`).
     `trimap_band_percent` is set where the trimap is to be made from a mask, and only there.
-    `output_format` is for this job alone; None leaves it to the orders.
+    `output_format` and `model`, a path, are for this job alone; None leaves them to the orders.
     """
 
     kind: Literal["job"] = "job"
@@ -91,6 +104,7 @@ class Job(_Message):
     trimap_band_percent: Annotated[float, Field(gt=0)] | None = None
     by_alpha: bool = False
     output_format: OutputFormat | None = None
+    model: str | None = None
 
     @property
     def inputs(self) -> int:
@@ -132,9 +146,18 @@ class Model(_Message):
     note: str | None = None
 
 
+class Refused(_Message):
+    """A folder's model that can't be used, and why."""
+
+    task: Task
+    path: str
+    why: str
+
+
 class Hello(_Message):
     """From the worker: it is ready. `devices` are all that this machine has.
 
+    `models` are those of the tasks; of those of folders some may be `refused`.
     `jobs_at_once` is how many it can have in hand. `confinement` names what confines it,
     `unconfined` what could not be had, and why.
     """
@@ -147,6 +170,16 @@ class Hello(_Message):
     jobs_at_once: JobsAtOnce = 1
     confinement: tuple[str, ...] = ()
     unconfined: str | None = None
+    folder_models: dict[Task, tuple[Model, ...]] = {}
+    refused: tuple[Refused, ...] = ()
+
+    def own_model(self, task: Task, path: str | None) -> Model | None:
+        """The folder's model of that path; None where it is none, or none that can be used."""
+        return next((m for m in self.folder_models.get(task, ()) if m.path == path), None)
+
+    def model_of(self, task: Task, path: str | None) -> Model:
+        """What works a job: its folder's model of that path, or else that of its task."""
+        return self.own_model(task, path) or self.models[task]
 
 
 class Input(_Message):

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
 from daemon.reasons import Trouble
@@ -20,9 +19,10 @@ from daemon.worker.companions import Companion, Subject
 from daemon.worker.confinement import Confinement
 from daemon.worker.elbowroom import LARGE_FROM, Elbowroom
 from daemon.worker.foreground import compile_it, estimate_foreground
-from daemon.worker.inference import Network, all_devices, set_threads
+from daemon.worker.inference import all_devices, set_threads
+from daemon.worker.loading import load_networks
 from daemon.worker.pictures import Picture
-from daemon.worker.protocol import Done, Hello, Job, Model, Orders, Produced
+from daemon.worker.protocol import Done, Hello, Job, Orders, Produced
 from daemon.worker.windows import work
 
 # One that is read, one that the network works on, one that is written. A GPU is faster than all of
@@ -76,10 +76,8 @@ class Worker:
         self.device = all_devices()[0] if orders.device == "auto" else orders.device
         if self.device == "cpu" and orders.memory_limit_bytes is not None:
             limits.limit_memory(orders.memory_limit_bytes)
-        self.networks = {
-            task: Network(Path(path), task, self.device) for task, path in orders.models.items()
-        }
-        if "matting" in self.networks:
+        self._networks = load_networks(orders, self.device)
+        if self._networks.have("matting"):
             compile_it()
         self._turns = Turns(orders.window_memory_bytes)
         self._elbowroom = Elbowroom()
@@ -95,7 +93,7 @@ class Worker:
 
     def turn(self, job: Job) -> Turn:
         """The network of a job, which gets it before all jobs that come later."""
-        return self._turns.at(self.networks[job.task])
+        return self._turns.at(self._networks.of(job))
 
     def do(self, job: Job, files: Files, network: Turn) -> Done:
         """Do one job; its outputs are written when this returns. Raises `Trouble`, `OSError`.
@@ -229,14 +227,9 @@ class Worker:
             jobs_at_once=self.jobs_at_once,
             confinement=self._confinement.holds,
             unconfined=self._confinement.lacks,
-            models={
-                task: Model(
-                    path=str(network.path),
-                    sha256=network.sha256,
-                    **network.manifest.model_dump(include=set(Model.model_fields) - {"path"}),
-                )
-                for task, network in self.networks.items()
-            },
+            models=self._networks.told(),
+            folder_models=self._networks.told_of_folders(),
+            refused=tuple(self._networks.refused),
         )
 
     def _read(self, file: BinaryIO, role: str) -> bytes:

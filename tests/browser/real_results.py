@@ -87,7 +87,8 @@ def _is_all_done(site: Site) -> bool:
     if "Being worked on" in (text := status.read_text()):
         (site.root / LIVELY).mkdir(exist_ok=True)
         (site.root / LIVELY / "status.html").write_text(text)
-    return "All done" in text and "size" in text and index.read_text().count("<h3>") > len(JOBS)
+    is_at_rest = "At work" not in text and "wait for you, and 1 picture could not" in text
+    return is_at_rest and index.read_text().count("<h3>") > len(JOBS)
 
 
 def drop_hostile(site: Site) -> None:

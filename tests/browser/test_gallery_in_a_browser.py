@@ -3,12 +3,14 @@
 import base64
 import io
 import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from chromium import Chromium, Page
+from chromium import PATIENCE_S, BrowserError, Chromium, Page
 from chronicles import FACTS, Chronicle, done, snapshot
 from driver import Site
 from PIL import Image
@@ -18,7 +20,8 @@ from daemon.people.pages import Gallery
 from daemon.people.pages.albums import PER_PAGE
 from daemon.reasons import one_line
 from daemon.settings import Settings
-from daemon.spool.layout import open_spool
+from daemon.spool.layout import Spool, open_spool
+from daemon.supervisor.tally import Tally
 
 pytestmark = pytest.mark.browser
 
@@ -100,16 +103,46 @@ def test_a_slider_has_a_name_and_a_picture_has_words(index: Page) -> None:
     assert all("before and after" in alt for alt in alts)
 
 
-def test_without_scripts_half_is_before_and_nothing_is_broken(
-    chromium: Chromium, outbox: Outbox
-) -> None:
+def without_scripts(chromium: Chromium, url: str) -> Page:
+    """A page in a browser in which scripts are switched off."""
     page = chromium.opened("about:blank")
     page.ask("Emulation.setScriptExecutionDisabled", value=True)
-    page.go(outbox.url("index.html"))
-    shown = page.value("getComputedStyle(document.querySelector('.before')).clipPath")
-    assert "50%" in shown
-    assert page.value("document.querySelector('.slider input').hidden") is True
+    page.go(url)
+    return page
+
+
+def test_without_scripts_before_and_after_lie_side_by_side_whole(
+    chromium: Chromium, outbox: Outbox
+) -> None:
+    page = without_scripts(chromium, outbox.url("index.html"))
+    assert page.value(LOADED).count(0) == 0
+    for number in range(4):
+        slider = f"document.querySelectorAll('.slider')[{number}]"
+        page.value(f"{slider}.scrollIntoView()")
+        left, _, width, height = box(page, f"{slider}.querySelector('.before')")
+        right, _, *size = box(page, f"{slider}.querySelector('.after')")
+        assert right >= left + width
+        assert size == pytest.approx([width, height], abs=0.1)
+        strip = page.value(f"(i => [i.naturalWidth, i.naturalHeight])({slider}.children[0])")
+        assert width / height == pytest.approx(strip[0] / 3 / strip[1], rel=0.02)
+        _, _, whole, high = box(page, f"{slider}.closest('.frame')")
+        assert max(width / (whole / 2), height / high) == pytest.approx(1, abs=0.02)
+    for hidden in (".slider input", ".bar"):
+        assert page.value(f"document.querySelector('{hidden}').checkVisibility()") is False
+    clip = page.value("getComputedStyle(document.querySelector('.before')).clipPath")
+    assert clip == "none"
     assert "UTC" in page.value("document.querySelector('time').textContent")
+
+
+def test_a_sentence_begins_with_a_capital_and_its_text_stays_as_it_is(
+    chromium: Chromium, outbox: Outbox
+) -> None:
+    page = chromium.opened(outbox.url("status.html"))
+    of = "[...document.querySelectorAll('.list p')].find(p => p.textContent.includes('{}'))"
+    begins = f"getComputedStyle({of}, '::first-letter').textTransform"
+    assert page.value(begins.format("the picture waits")) == "uppercase"
+    assert page.value(begins.format(".heic pictures")) == "none"
+    assert page.value(f"{of}.textContent".format("the picture waits")).startswith("the picture")
 
 
 @pytest.mark.parametrize("name", ["index.html", "status.html", "gallery/0001.html"])
@@ -199,7 +232,7 @@ def test_a_preview_that_was_taken_away_is_told(
     page = chromium.opened((tmp_path / "outbox" / "index.html").as_uri())
     assert page.value(LOADED).count(0) == 2
     shown = page.value("document.body.innerText")
-    assert shown.count("the preview is no longer here") == 1
+    assert shown.count("The preview is no longer here") == 1
 
 
 def test_one_of_fifty_thousand_results_is_opened_at_once(
@@ -232,17 +265,100 @@ def test_pictures_that_nobody_has_scrolled_to_are_printed_as_well(
     assert printed.count(b"/Subtype /Image") >= PER_PAGE
 
 
-def test_an_old_status_says_that_it_is_old(chromium: Chromium, tmp_path: Path) -> None:
-    spool = open_spool(Settings(spool=tmp_path / "spool"))
-    stale = "document.querySelector('[data-stale]').hidden"
-    age = "document.querySelector('[data-age]').textContent"
+HEADS = """[...document.querySelectorAll('.state')].filter(box => box.checkVisibility())
+    .map(box => [box.querySelector('strong').textContent, getComputedStyle(box).color])"""
+AGE = "document.querySelector('[data-age]').textContent"
+
+
+def status_of(chromium: Chromium, spool: Spool, ago_s: float, **more: bool) -> Page:
+    """The status page that a gallery wrote so long ago, of a daemon that was at work."""
     now = chromium.opened("about:blank").value("Date.now()") / 1000
-    for ago, is_hidden, words in ((0, True, "just now"), (7300, False, "2 hours ago")):
-        gallery = Gallery(spool, Chronicle())
-        gallery.update(snapshot(at=now - ago, ready=(str(ago),)))
-        page = chromium.opened((spool.outbox / "status.html").as_uri())
-        assert page.value(stale) is is_hidden
-        assert words in page.value(age)
+    at_work = snapshot(at=now - ago_s, tally=Tally(ready=2), ready=("next.jpg",) * 100)
+    Gallery(spool, Chronicle([done(1)])).update(at_work, **more)
+    return chromium.opened((spool.outbox / "status.html").as_uri())
+
+
+def test_an_old_status_says_so_first_and_nothing_of_it_is_green(
+    chromium: Chromium, tmp_path: Path
+) -> None:
+    spool = open_spool(Settings(spool=tmp_path / "spool"))
+    page = status_of(chromium, spool, 0)
+    ((heading, green),) = page.value(HEADS)
+    assert heading == "At work"
+    assert "just now" in page.value(AGE)
+    page = status_of(chromium, spool, 7300)
+    (lost, red), (heading, grey) = page.value(HEADS)
+    assert lost.startswith("Not heard of since ")
+    assert heading == "At work"
+    assert len({green, red, grey}) == 3
+    assert "2 hours ago" in page.value(AGE)
+
+
+def test_the_status_of_who_was_stopped_stays_as_it_is(chromium: Chromium, tmp_path: Path) -> None:
+    spool = open_spool(Settings(spool=tmp_path / "spool"))
+    page = status_of(chromium, spool, 7300, is_over=True)
+    assert [heading for heading, _ in page.value(HEADS)] == ["Not running"]
+
+
+def test_without_scripts_a_new_status_does_not_say_that_it_is_old(
+    chromium: Chromium, tmp_path: Path
+) -> None:
+    spool = open_spool(Settings(spool=tmp_path / "spool"))
+    status_of(chromium, spool, 0)
+    page = without_scripts(chromium, (spool.outbox / "status.html").as_uri())
+    shown = page.value("document.body.innerText")
+    assert "Not heard of" not in shown
+    assert "This page was written at 20" in shown
+    assert [heading for heading, _ in page.value(HEADS)] == ["At work"]
+
+
+def test_an_open_status_shows_what_is_new_at_the_place_that_was_being_read(
+    chromium: Chromium, tmp_path: Path
+) -> None:
+    spool = open_spool(Settings(spool=tmp_path / "spool"))
+    page = status_of(chromium, spool, 0)
+    page.value("scrollTo(0, 200)")
+    text = (spool.outbox / "status.html").read_text()
+    (spool.outbox / "status.html").write_text(text.replace("next.jpg", "later.jpg"))
+    reload_after(page, "0")
+    until(page, "document.body.innerText.includes('later.jpg')")
+    until(page, "scrollY === 200")
+
+
+def test_an_open_status_stays_while_something_is_marked_on_it(
+    chromium: Chromium, tmp_path: Path
+) -> None:
+    spool = open_spool(Settings(spool=tmp_path / "spool"))
+    page = status_of(chromium, spool, 0)
+    page.value("window.isThere = true; getSelection().selectAllChildren(document.body)")
+    reload_after(page, "0")
+    page.value("new Promise(done => setTimeout(done, 4500))")  # it is looked every two seconds
+    assert page.value("window.isThere") is True
+    page.value("getSelection().removeAllRanges()")
+    until(page, "window.isThere === undefined")
+
+
+def reload_after(page: Page, seconds: str) -> None:
+    """Have a status page be opened anew sooner than after half a minute."""
+    page.value(f"document.querySelector('[data-reload]').dataset.reload = '{seconds}'")
+
+
+def until(page: Page, is_so: str) -> None:
+    """Wait for something to be so on a page, which may be just being loaded."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with suppress(BrowserError):
+            if page.value(is_so):
+                return
+        assert time.monotonic() < deadline, is_so
+        time.sleep(0.1)
+
+
+def test_only_the_status_is_opened_anew_by_itself(chromium: Chromium, outbox: Outbox) -> None:
+    found = "document.querySelectorAll('[data-reload], meta[http-equiv=refresh]').length"
+    for name in ("index.html", "gallery/0001.html"):
+        assert without_scripts(chromium, outbox.url(name)).value(found) == 0
+    assert without_scripts(chromium, outbox.url("status.html")).value(found) == 2
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

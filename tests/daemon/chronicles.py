@@ -1,7 +1,9 @@
 """Books and snapshots for tests of what people see."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from daemon.reasons import Report
@@ -55,6 +57,15 @@ def failed(number: int = 1, picture: str | None = None, **more: Any) -> Ended:
     return done(number, picture, **{**ended, "note": note, **more})
 
 
+def lay_notes(folder: Path, *entries: Ended) -> None:
+    """Put the notes of what was given up where they lie until somebody looks after it."""
+    for ended in entries:
+        if ended.note:
+            with suppress(ValueError):  # a name that no file can have
+                (folder / ended.note).parent.mkdir(parents=True, exist_ok=True)
+                (folder / ended.note).write_text("why")
+
+
 def snapshot(**more: Any) -> Snapshot:
     """A daemon with nothing to do."""
     whole: dict[str, Any] = {
@@ -77,6 +88,9 @@ class Chronicle:
 
     def count(self) -> int:
         return len(self.entries)
+
+    def failures(self) -> int:
+        return sum(ended.outcome == "failed" for ended in self.entries)
 
     def between(self, first: int, last: int) -> Sequence[Ended]:
         found = self.entries[first:last]

@@ -29,6 +29,7 @@ WAITS = {
     "cannot_be_transparent": "clear/opaque.jpg",
     "folder_mask_unreadable": "lost/cat.png",
     "folder_mask_unusable": "text/cat.png",
+    "folder_model_unusable": "own/cat.png",
     "cannot_be_held": "scanner/held.png",
 }
 # With the picture of each pair.
@@ -98,6 +99,7 @@ def write_settings(path: Path) -> str:
     path.with_name("text.png").write_text("no picture at all, but words")
     path.write_text(
         "[folders.clear]\nalpha_as_mask = true\n"
+        f'[folders.own]\ninpaint_model = "{path.with_name("gone.pt")}"\n'
         + "".join(
             f'[folders.{folder}]\nmask = "{path.with_name(mask)}"\n'
             for folder, mask in (

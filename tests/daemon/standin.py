@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import cast
 
+from daemon.intake.pairing import Task
 from daemon.supervisor.member import Worker
 from daemon.worker.protocol import Done, Hello, Input, Job, Model, Problem, Produced
 
@@ -54,6 +55,13 @@ class StandInCrew:
 
     def due(self) -> float:
         return float("inf")
+
+    def refused_models(self) -> dict[tuple[Task, str], str]:
+        """None: no folder has a model of its own."""
+        return {}
+
+    def sees_mended_model(self) -> bool:
+        return False
 
     def room(self) -> int:
         return sum(worker.has_room for worker in self.workers)

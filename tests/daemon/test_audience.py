@@ -16,10 +16,11 @@ from daemon.reasons import Report, Trouble
 from daemon.settings import Settings
 from daemon.spool.book import Book
 from daemon.spool.layout import Spool
-from daemon.supervisor.snapshot import Running, Served, Snapshot
+from daemon.supervisor.snapshot import OfFolder, Running, Served, Snapshot
 from daemon.supervisor.tally import Tally
 
 HOSTILE = "caf\udce9/\n\u202e<script>'\"\\.jpg"
+FOLDERS = (OfFolder("faces", "inpaint", "tiny, fp32, f.pt"), OfFolder(".", "matting", None))
 SNAPSHOT = Snapshot(
     at=1_795_000_000.5,
     started_at=1_794_000_000.0,
@@ -34,7 +35,7 @@ SNAPSHOT = Snapshot(
     holds=Report.of(Trouble("disk_full", path="/outbox")),
     holds_since=1_794_999_500.0,
     stuck=Report.of(Trouble("mount_away", path="/inbox/a", detail="?")),
-    devices=(Served("cuda:0", {"inpaint": "tiny, fp32"}),),
+    devices=(Served("cuda:0", {"inpaint": "tiny, fp32"}, FOLDERS),),
     is_paused=True,
 )
 

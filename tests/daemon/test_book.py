@@ -84,6 +84,26 @@ def test_what_is_written_is_read_again_as_it_was(kept: Book, entry: Ended) -> No
     assert kept.passed_over == 0
 
 
+@pytest.mark.parametrize(
+    ("outputs", "result"),
+    [
+        (("cat.log", "cat.preview.jpg", "cat.png"), "cat.png"),
+        # As they are found in a folder.
+        (("cat.log", "cat.png", "cat.preview.jpg"), "cat.png"),
+        (("cat.log", "cat.alpha.png", "cat.cutout.png", "cat.trimap.png"), "cat.cutout.png"),
+        (("a/cat.2.log", "a/cat.2.preview.jpg", "a/cat.2.jpg"), "a/cat.2.jpg"),
+        # Of a picture that is called as what lies beside one.
+        (("cat.alpha.log", "cat.alpha.preview.jpg", "cat.alpha.png"), "cat.alpha.png"),
+        ((), None),
+    ],
+)
+def test_which_output_is_the_result_is_known_in_whatever_order_they_stand(
+    outputs: tuple[str, ...], result: str | None
+) -> None:
+    assert ended(outputs=outputs).result == result
+    assert ended(outputs=outputs[::-1]).result == result
+
+
 @given(st.text(st.characters(), max_size=40))
 def test_any_name_makes_one_line_in_ascii(name: str) -> None:
     line = line_of(ended(picture=name, companion=name))

@@ -81,13 +81,22 @@ def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (("run", "--quiet", "3"), "--quiet"),  # no abbreviations
         (("run", "inbox"), "inbox"),
         (("run", "--spool"), "--spool"),
+        (("why",), "retouchd why: PATH is missing."),
+        (("history", "--limit", "0"), "--limit: '0' should be a whole number, 1 or more."),
+        (("history", "--limit", "many"), "--limit: 'many' should be a whole number, 1 or more."),
+        (("retry", "--reason", "nonsense"), "--reason: nothing fails for 'nonsense'; it can be"),
+        (("retry", "--reason", "disk_full"), "--reason: nothing fails for 'disk_full'; it can be"),
     ],
 )
-def test_a_wrong_command_line_ends_with_2_and_names_what_is_wrong(
+def test_a_wrong_command_line_ends_with_2_and_says_what_is_wrong_in_one_line(
     arguments: tuple[str, ...], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert status(*arguments) == 2
-    assert named in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert named in said
+    assert said.count("\n") == 1
+    assert "companion_missing" not in said  # no picture fails for that
+    assert "--help" in said
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -204,7 +213,7 @@ def test_check_without_a_model_says_so_and_makes_nothing(
 ) -> None:
     ended, lines = findings(capsys, "--spool", "s")
     assert ended == 1
-    assert f"ok   inbox          {tmp_path}/s/inbox will be made" in lines
+    assert f"ok   inbox           {tmp_path}/s/inbox will be made" in lines
     assert lines[-1].startswith("BAD  models ")
     assert list(tmp_path.iterdir()) == []
 
@@ -306,7 +315,9 @@ def test_check_as_a_user_without_rights_says_what_is_missing_and_does_not_crash(
     )
     assert run.returncode == 1
     assert run.stderr == ""
-    assert f"BAD  inbox          {tmp_path}/s/inbox is not there and can't be made in" in run.stdout
+    assert (
+        f"BAD  inbox           {tmp_path}/s/inbox is not there and can't be made in" in run.stdout
+    )
 
 
 def test_a_path_that_the_terminal_cannot_show_ends_no_check(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
 from clocks import Clock
-from standin import HELLO, done
+from standin import HELLO, MODEL, done
 
 from daemon.settings import Settings
 from daemon.spool.layout import Spool, locked, open_spool
@@ -18,8 +19,10 @@ from daemon.supervisor.crew import Crew
 from daemon.supervisor.dying import DYING_S
 from daemon.supervisor.member import Death, Worker
 from daemon.supervisor.starting import START_TIMEOUT_S
-from daemon.worker.protocol import Job, Problem, Produced, line
+from daemon.worker.protocol import FolderModel, Job, Problem, Produced, Refused, line
 
+OWN = MODEL.model_copy(update={"path": "/models/own.pt"})
+REFUSED = Refused(task="inpaint", path=OWN.path, why="it is gone")
 JOB = Job(job="the job", task="inpaint", role="mask", outputs=("result",))
 RESULT = Produced(held="result", suffix=".png")
 
@@ -172,6 +175,26 @@ def test_a_worker_that_ends_by_a_signal_without_a_name_is_buried_like_any_other(
 def test_a_hello_without_the_models_that_are_set_is_not_believed(crew: Crew) -> None:
     worker = possessed(crew, line(HELLO.model_copy(update={"models": {}})))
     worker.hello = None
+    assert crew.listen(worker) == []
+    assert worker.process.wait(10) == -9
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {},
+        {"folder_models": {"inpaint": (OWN, OWN)}},
+        {"folder_models": {"matting": (OWN,)}},
+        {"folder_models": {"inpaint": (OWN,)}, "refused": (REFUSED,)},
+    ],
+    ids=["of none", "twice", "of another task", "of both kinds"],
+)
+def test_a_hello_that_does_not_say_once_of_each_folders_model_is_not_believed(
+    crew: Crew, says: dict[str, Any]
+) -> None:
+    worker = possessed(crew, line(HELLO.model_copy(update=says)))
+    worker.hello = None
+    worker.asked = (FolderModel(task="inpaint", path=OWN.path),)
     assert crew.listen(worker) == []
     assert worker.process.wait(10) == -9
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import tiny
 
 from daemon import cli
 from daemon.folders import FolderRules, FolderSettings, Rules
@@ -83,6 +84,32 @@ def test_the_masks_path_begins_where_retouchd_was_started(tmp_path: Path) -> Non
     assert rules.of("scans/x.jpg").mask == str(tmp_path / "dust.png")
 
 
+def test_the_nearest_folders_model_works_a_picture_and_else_that_of_all(tmp_path: Path) -> None:
+    settings = loaded(
+        'inpaint_model = "all.pt"\n'
+        '[folders.a]\ninpaint_model = "own.pt"\nmatting_model = "hair.pt"\n'
+        '[folders."a/b"]\ninpaint_model = "/else/b.pt"\n'
+        '[folders."a/c"]\ninpaint_model = "all.pt"\n'
+        '[folders."a/d"]\noutput_format = "tiff"\n'
+    )
+    rules, here = settings.rules(), str(tmp_path)
+    assert {
+        folder: (rules.of_folder(folder).model("inpaint"), rules.of_folder(folder).model("matting"))
+        for folder in (".", "a", "a/b", "a/c", "a/d")
+    } == {
+        ".": (f"{here}/all.pt", None),
+        "a": (f"{here}/own.pt", f"{here}/hair.pt"),
+        "a/b": ("/else/b.pt", f"{here}/hair.pt"),
+        "a/c": (f"{here}/all.pt", f"{here}/hair.pt"),
+        "a/d": (f"{here}/own.pt", f"{here}/hair.pt"),
+    }
+    assert [(own.setting, own.path) for own in settings.own_models()] == [
+        ('folders."a".inpaint_model', f"{here}/own.pt"),
+        ('folders."a".matting_model', f"{here}/hair.pt"),
+        ('folders."a/b".inpaint_model', "/else/b.pt"),
+    ]
+
+
 def test_without_tables_nothing_is_looked_up() -> None:
     rules = FolderRules()
     assert (rules.give_holes, rules.ask_for_markers) == (False, False)
@@ -124,6 +151,11 @@ def test_a_file_in_the_inbox_is_not_read(tmp_path: Path) -> None:
         ("[folders.a.b]\nmask = 'x'", 'write [folders."a/b"]'),
         ("[folders.a]\nmask = true", 'folders."a".mask = True (in retouchd.toml): should be the'),
         ("[folders.a]\nmask = ''", "is empty"),
+        (
+            "[folders.a]\ninpaint_model = ''",
+            "folders.\"a\".inpaint_model = '' (in retouchd.toml): is ",
+        ),
+        ("[folders.a]\nmatting_model = false", 'folders."a".matting_model = False'),
         ("[folders.a]\nmask = 'x'\nalpha_as_mask = true", 'folders."a" (in retouchd.toml): has a'),
         ("[folders.a]\noutput_format = 'gif'", "'png', 'tiff', 'webp', 'jpeg' or 'same'"),
         ("[folders.a]\noriginals = 'keep'", "'archive' or 'delete'"),
@@ -180,6 +212,7 @@ def test_the_pages_example_loads() -> None:
     (text,) = re.findall(r"```toml folders\n(.*?)```", page, re.DOTALL)
     rules = loaded(text).rules()
     assert rules.of("scans/slides/1.tif").mask == "/etc/retouchd/dust.png"
+    assert rules.of("portraits/1.jpg").model("inpaint") == "/opt/retouchd/networks/faces.pt"
     assert rules.of("web/cut/1.png") == Rules(alpha_as_mask=True, done_marker=True)
 
 
@@ -205,10 +238,10 @@ def test_check_shows_what_each_folder_has_of_its_own(capsys: pytest.CaptureFixtu
         capsys,
     ) == [
         f'ok   folders."scans/slides" mask {dust}; originals: delete',
-        'ok   folders."scan" results as tiff; a marker asked for (not in the inbox yet; is Scans '
-        "meant?)",
-        'ok   folders."cut"  no mask of the folder\'s; holes drawn as transparency (not in the '
-        "inbox yet)",
+        'ok   folders."scan"         results as tiff; a marker asked for (not in the inbox yet; '
+        "is Scans meant?)",
+        'ok   folders."cut"          no mask of the folder\'s; holes drawn as transparency (not in '
+        "the inbox yet)",
     ]
 
 
@@ -222,6 +255,26 @@ def test_check_tries_a_folders_mask(capsys: pytest.CaptureFixture[str]) -> None:
     assert "gone.png, can't be read (No such file or directory). Put a picture file there" in gone
     assert text.startswith('BAD  folders."b"')
     assert "dust.txt is no picture by its name" in text
+
+
+def test_check_examines_a_folders_model_as_it_does_that_of_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tiny.write_matting(Path("half.pt")).chmod(0o666)
+    (holes, cut, gone, bad) = checked(
+        'matting_folders = ["cut"]\n'
+        '[folders.holes]\ninpaint_model = "gone.pt"\n'
+        '[folders.cut]\nmask = "dust.png"\nmatting_model = "half.pt"\n',
+        capsys,
+    )
+    here = Path.cwd()
+    assert holes.startswith(f'ok   folders."holes" holes filled by {here}/gone.pt')
+    assert f"cut out by {here}/half.pt" in cut
+    assert "no matting_model is set" not in cut
+    assert gone.startswith('BAD  folders."holes".inpaint_model')
+    assert f"{here}/gone.pt: there is no such file" in gone
+    assert bad.startswith('BAD  folders."cut".matting_model')
+    assert "can be written by others" in bad
 
 
 def test_check_says_which_model_a_folders_pictures_lack(

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from chronicles import FACTS, Chronicle, done, failed, snapshot
+from chronicles import FACTS, Chronicle, done, failed, lay_notes, snapshot
 from structlog.testing import capture_logs
 from test_page_elements import HOSTILE, Reader
 
@@ -18,6 +19,9 @@ from daemon.people.pages.frame import MARK, MARK_WITHIN
 from daemon.spool import files
 from daemon.spool.book import Ended
 from daemon.spool.layout import Spool
+from daemon.worker.bands import Matte
+from daemon.worker.filling import Filled
+from daemon.worker.holes import Window
 
 SETTLE = 12
 
@@ -82,7 +86,7 @@ def test_a_card_shows_before_and_after_and_leads_to_the_files(
     ]
     assert "Retouched · 4032 x 3024 · 2.5 s" in read.text
     assert "edgeconnect, stage 3, width 64, fp32" in read.text
-    assert ".s480x360 { aspect-ratio: 480 / 360" in text(spool)
+    assert ".s480x360 { --shape: 480 / 360 }" in text(spool)
 
 
 def test_the_cut_out_comes_first_among_what_a_cut_out_has(
@@ -92,25 +96,102 @@ def test_the_cut_out_comes_first_among_what_a_cut_out_has(
     book.entries.append(done(1, "cat.jpg", task="matting", outputs=made))
     update(gallery)
     called = re.findall(r'<a href="\./cat[^"]*">(.*?)</a>', text(spool))
-    assert called == ["<strong>cut-out</strong>", "alpha", "trimap", "preview", "log"]
+    assert called == ["<strong>Cut-out</strong>", "Alpha matte", "Trimap", "Preview", "Log"]
 
 
-def test_a_model_that_is_weak_or_untrained_is_told_with_the_result(
+def folded(spool: Spool) -> str:
+    """What is folded away on the index, and not printed."""
+    return "".join(re.findall(r"<details>.*?</details>", text(spool)))
+
+
+def test_a_model_that_is_weak_is_told_once_on_a_page_and_with_how_each_was_made(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    note, other = "the model: a small starter network", "the model: another one"
+    book.entries += [done(i, facts=replace(FACTS, notes=(note,))) for i in range(3)]
+    book.entries.append(done(3, facts=replace(FACTS, model="matting, fp32", notes=(note,))))
+    book.entries.append(done(4, facts=replace(FACTS, model="matting, fp16", notes=(other,))))
+    book.entries.append(done(5))
+    update(gallery)
+    assert re.findall(r"<p>(Made by .*?)</p>", text(spool)) == [
+        "Made by matting, fp16: another one",
+        "Made by matting, fp32; by edgeconnect, stage 3, width 64, fp32: a small starter network",
+    ]
+    assert text(spool).count(note) == 4
+    assert folded(spool).count(note) == 4
+
+
+def test_that_a_model_is_untrained_is_told_on_each_card(
     spool: Spool, book: Chronicle, gallery: Gallery
 ) -> None:
     noise = "the model is UNTRAINED: its weights are random"
-    facts = replace(FACTS, notes=(noise, "the model: a small starter network", "other"))
-    book.entries.append(done(1, facts=facts))
+    book.entries += [done(i, facts=replace(FACTS, notes=(noise,))) for i in range(3)]
     update(gallery)
-    assert f'<p class="warning">{noise}</p>' in text(spool)
-    assert '<p class="remark">the model: a small starter network</p>' in text(spool)
-    assert "<li>other</li>" in text(spool)
+    assert text(spool).count(f'<p class="warning sentence">{noise}</p>') == 3
+
+
+def test_what_is_to_be_known_of_a_result_is_not_folded_away(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    unchanged = "the mask marks nothing, so the picture is unchanged"
+    new = "whatever a later version says of it"
+    book.entries.append(done(1, facts=replace(FACTS, notes=(*FACTS.notes, unchanged, new))))
+    update(gallery)
+    for note in (unchanged, new):
+        assert f'<p class="remark sentence">{note}</p>' in text(spool)
+        assert note not in folded(spool)
+    assert "Unchanged · 4032 x 3024" in Reader(text(spool)).text
+    assert "Retouched · " not in Reader(text(spool)).text
+
+
+def test_in_which_windows_it_was_done_is_folded_away(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    window = Window(top=0, left=0, height=64, width=64, scale=0.5, number=1)
+    blank = np.zeros((256, 256, 3), np.uint8)
+    box = (slice(0, 64), slice(0, 64))
+    notes = (*Filled(blank, (window,)).notes, *Matte(blank[..., 0], (box,), 0).notes)
+    assert len(notes) == 2
+    book.entries.append(done(1, facts=replace(FACTS, notes=notes)))
+    update(gallery)
+    for note in notes:
+        assert note in folded(spool)
+        assert text(spool).count(note) == 1
+
+
+def test_what_could_not_be_done_is_counted_by_itself(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    book.entries += [done(i) for i in range(60)]
+    update(gallery)
+    assert "60 pictures done, the newest first" in text(spool)
+    book.entries += [failed(i) for i in range(60, 64)]
+    update(gallery)
+    assert "60 pictures done, 4 could not be done, the newest first" in text(spool)
+
+
+def test_only_what_could_not_be_done_is_not_called_done(
+    spool: Spool, book: Chronicle, gallery: Gallery
+) -> None:
+    book.entries.append(failed(1))
+    update(gallery)
+    assert "<p>1 could not be done, the newest first</p>" in text(spool)
+
+
+def test_who_has_dropped_nothing_yet_is_told_how_to_begin(spool: Spool, gallery: Gallery) -> None:
+    update(gallery)
+    for page in ("index.html", "status.html"):
+        read = Reader(text(spool, page)).text
+        assert "cat.jpg and cat_mask.png" in read
+        assert "white where the photo shall be retouched" in read
+        assert "cat_trimap.png" in read
 
 
 def test_a_failure_is_told_in_the_words_of_its_reason(
     spool: Spool, book: Chronicle, gallery: Gallery
 ) -> None:
     book.entries.append(failed(1))
+    lay_notes(spool.failed, *book.entries)
     update(gallery)
     report = failed(1).report
     assert report is not None
@@ -127,7 +208,7 @@ def test_a_result_without_a_preview_is_shown_without(
     book.entries.append(done(1, outputs=("a.log", "a.png"), facts=replace(FACTS, preview=None)))
     update(gallery)
     assert "<img" not in text(spool)
-    assert "no preview" in text(spool)
+    assert "No preview" in text(spool)
 
 
 def test_a_preview_whose_size_the_book_has_lost_has_the_shape_of_its_picture(
@@ -135,7 +216,7 @@ def test_a_preview_whose_size_the_book_has_lost_has_the_shape_of_its_picture(
 ) -> None:
     book.entries.append(done(1, facts=replace(FACTS, preview=None, width=3000, height=4000)))
     update(gallery)
-    assert ".s360x480 { aspect-ratio: 360 / 480; height: 100% }" in text(spool)
+    assert ".s360x480 { --shape: 360 / 480 }" in text(spool)
     assert text(spool).count("<img") == 2
 
 
@@ -150,6 +231,7 @@ def test_no_name_gets_an_element_or_an_attribute_into_a_page(
 ) -> None:
     # A slash in a name makes a line for the folder.
     book.entries.append(entry(1, "in/plain.jpg" if "/" in name else "plain.jpg"))
+    lay_notes(spool.failed, *book.entries, entry(1, name))
     update(gallery)
     plain = {page: Reader(text(spool, page)) for page in ("index.html", "status.html")}
     book.entries[0] = entry(1, name)

@@ -43,18 +43,46 @@ class Told:
         return [json.loads(line)["job"] for line in self._capsys.readouterr().out.splitlines()]
 
 
-def test_an_empty_book_tells_nothing_and_that_is_no_error(told: Told) -> None:
+def test_an_empty_book_is_called_so_and_that_is_no_error(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert show_history(told.settings)
     assert not show_history(told.settings, "cat.jpg")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("the book is empty") == 2
+    assert "retouchd history --rebuild" in said.err
+
+
+def test_where_only_failures_are_asked_for_it_is_no_failure_that_is_told(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told.book.append(ended("j1", picture="coffee.jpg"))
+    assert not show_history(told.settings, "coffee.jpg", failures=True)
+    assert capsys.readouterr().err == "retouchd: the book tells no failure of coffee.jpg.\n"
+    assert not show_history(told.settings, "tea.jpg")
+    assert capsys.readouterr().err == "retouchd: the book tells nothing of tea.jpg.\n"
+    assert show_history(told.settings, failures=True)
+    assert capsys.readouterr().err == "retouchd: the book tells no failure.\n"
 
 
 def test_each_job_has_a_line_and_the_newest_comes_first(told: Told) -> None:
     told.book.append(ended("j1"))
     told.book.append(failed("j2", NOVEMBER + 60, picture="bad.jpg"))
     newest, oldest = told.lines()
-    assert "  failed  bad.jpg: the picture is damaged or cut off (cut off)" in newest
+    assert "  failed  bad.jpg: the picture is damaged or cut off, and has not changed" in newest
     assert "drop it anew." in newest
     assert "  done    day/cat.jpg -> day/cat.png (tiny, fp32, cpu)" in oldest
+
+
+def test_of_a_cut_out_and_of_a_job_that_was_rebuilt_the_result_is_told(told: Told) -> None:
+    cut_out = ("cat.log", "cat.preview.jpg", "cat.cutout.png", "cat.alpha.png")
+    told.book.append(ended("j1", task="matting", picture="cat.png", outputs=cut_out))
+    rebuilt = ("coffee.log", "coffee.png", "coffee.preview.jpg")
+    told.book.append(ended("j2", picture="coffee.jpg", outputs=rebuilt))
+    newest, oldest = told.lines()
+    assert "coffee.jpg -> coffee.png (" in newest
+    assert "cat.png -> cat.cutout.png (" in oldest
 
 
 def test_of_many_only_the_newest_are_told_unless_more_are_asked_for(told: Told) -> None:

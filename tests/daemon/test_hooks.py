@@ -175,6 +175,18 @@ def test_a_hook_that_fails_is_told_of_in_the_log_and_tried_again(
     assert site.files("outbox") == ["cat.log", "cat.png"]
 
 
+def test_of_a_webhook_that_fails_the_log_names_the_server_and_no_more_of_its_url(
+    site: Site, start: Callable[..., Daemon]
+) -> None:
+    with receiving() as gone:
+        site.environment["RETOUCHD_WEBHOOK_URL"] = gone.url
+    daemon = start(site)
+    drop(site, "cat")
+    line = daemon.wait_for("hook_failed", call="webhook", picture="cat.png")
+    assert line["why"] == "localhost can't be reached: Connection refused"
+    assert "secret-token" not in str(daemon.events)
+
+
 def test_a_daemon_that_is_stopped_ends_the_hook_that_runs_and_waits_for_none(
     site: Site, tmp_path: Path, start: Callable[..., Daemon]
 ) -> None:

@@ -15,12 +15,14 @@ from driver import BECOME_NOBODY
 from inotify_simple import INotify
 from structlog.testing import capture_logs
 
+from daemon.folders import FolderSettings
 from daemon.intake.hints import Hints
 from daemon.intake.pairing import Pair
 from daemon.intake.scan import Survey
 from daemon.reasons import Report
 from daemon.settings import load_settings
 from daemon.supervisor import watch as module
+from daemon.supervisor.folder_models import Key
 from daemon.supervisor.inbox import Inbox
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -104,6 +106,58 @@ def test_a_mask_in_a_matting_folder_waits_for_a_matting_model(tmp_path: Path) ->
     box.look(after=5)
     assert box.taken() == []
     assert box.waiting() == {"shop/cat.jpg": "no_model"}
+
+
+def test_pairs_wait_while_their_folders_model_can_not_be_used_and_no_others(tmp_path: Path) -> None:
+    own = {name: FolderSettings(inpaint_model=Path(f"/models/{name}.pt")) for name in "ab"}
+    box = Watched(tmp_path / "inbox", by_folder=own, inpaint_model=None)
+    for folder in ("a", "b", "c"):
+        box.put(f"{folder}/cat.jpg", f"{folder}/cat_mask.png")
+    box.look()
+    box.look(after=5)
+    refused: dict[Key, str] = {("inpaint", "/models/a.pt"): "it is gone"}
+    box.inbox.follow_models(refused)  # which a worker said after that look
+    assert box.taken() == ["b/cat.jpg"]
+    assert box.waiting() == {"a/cat.jpg": "folder_model_unusable", "c/cat.jpg": "no_model"}
+    assert box.inbox.next_look <= box.clock.now + 5
+    box.look(after=5)
+    assert box.taken() == ["b/cat.jpg"]
+    assert box.waiting() == {"a/cat.jpg": "folder_model_unusable", "c/cat.jpg": "no_model"}
+    box.inbox.follow_models({})
+    box.look(after=5)
+    assert box.taken() == ["a/cat.jpg", "b/cat.jpg"]
+
+
+def test_as_many_files_are_counted_as_lacking_something_as_are_told_to_wait_for_it(
+    tmp_path: Path,
+) -> None:
+    tables = {"scans": FolderSettings(mask=tmp_path / "gone.png")}
+    box = Watched(tmp_path / "inbox", matting_folders="shop", by_folder=tables)
+    box.put("lone.jpg", "anim.gif", "scans/a.jpg", "scans/b.jpg", "cat.jpg", "cat_mask.png")
+    box.put("shop/cat.jpg", "shop/cat_mask.png", "cut.jpg", "cut_mask.png")
+    box.put("void.jpg", "void_mask.png", content=b"")
+    box.look()
+    box.look(after=5)
+    told = box.waiting()
+    assert sorted(set(told.values())) == [
+        *("companion_missing", "empty", "folder_mask_unreadable", "no_model", "unreadable_kind")
+    ]
+    assert box.inbox.lacking_count() == len(told) == 6
+    _, cut = box.take(), box.take()
+    assert box.inbox.remember_incomplete(cut, Report("incomplete"))
+    box.put("new.jpg", "new_mask.png")
+    box.look(after=1)
+    told = box.waiting()
+    assert told["cut.jpg"] == "incomplete"
+    assert list(told.values()).count("not_quiet") == 1
+    assert box.inbox.lacking_count() == len(told) - 1
+    # And what is found out when its turn comes is counted too.
+    (tmp_path / "gone.png").write_bytes(b"x")
+    box.look(after=1)
+    assert box.inbox.lacking_count() == len(box.waiting()) - 1
+    box.inbox.refuse_mask(str(tmp_path / "gone.png"), Report("folder_mask_unreadable"))
+    box.taken()
+    assert box.inbox.lacking_count() == len(box.waiting()) - 1 == 7
 
 
 def test_the_later_file_decides(box: Watched) -> None:
@@ -352,6 +406,7 @@ from pathlib import Path
 from daemon.intake.scan import Scan, scan
 from daemon.reasons import Report
 from daemon.settings import load_settings
+from daemon.supervisor.folder_models import Key
 from daemon.supervisor.inbox import Inbox
 {BECOME_NOBODY}
 now = [0.0]

@@ -117,13 +117,18 @@ def test_a_run_leaves_its_results_on_the_pages(site: Site) -> None:
     save(photo(1), site.inbox / "dog.png")
     save(hole(40, 30), site.inbox / "dog_mask.png")
     save(photo(2), site.inbox / "lonely.png")
+    save(photo(3), site.inbox / "as it was.png")
+    save(0 * hole(), site.inbox / "as it was_mask.png")
     site.once()
     index = (site.outbox / "index.html").read_text()
     assert 'src="./cat.preview.jpg"' in index
     assert ".s96x64 {" in index
     assert "the mask is 40 x 30" in index
+    assert "2 pictures done, 1 could not be done" in index
+    assert '<p class="remark sentence">the mask marks nothing, so the picture is unchanged' in index
     status = (site.outbox / "status.html").read_text()
     assert "Not running" in status
+    assert "1 file waits for you, and 1 picture could not be done" in status
     assert "lonely_mask.png" in status
     assert "the mask is 40 x 30" in status
     assert (site.outbox / "gallery" / "0001.html").exists()

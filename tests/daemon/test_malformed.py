@@ -21,7 +21,7 @@ FAULTS = {
     "escaped": "{}['key']",
     "samples of uint32": "changed(kept=picture.kept.astype(numpy.uint32))",
     "memory": "changed(kept=numpy.empty((61, 97), numpy.uint8))",
-    "costs too much": "[b'x' * 600_000_000, picture][1]",
+    "costs too much": "[b'x' * 450_000_000, picture][1]",
     "asks for more than 1 GiB": "refuse('out_of_memory', detail='')",
     "blames the world": "refuse('io_error', path='', detail='')",
     "says": "refuse('incomplete', role='', detail=object(), seconds=1)",
@@ -92,7 +92,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gauntlet]:
     code = f"{FAULTY_DECODER}\nFAULTS = {faults!r}\n"
     (folder / "sitecustomize.py").write_text(code)
     path = os.pathsep.join((str(folder), str(REPOSITORY)))
-    with Gauntlet({"PYTHONPATH": path}, hang_s=4) as running:
+    with Gauntlet({"PYTHONPATH": path}, hang_s=8) as running:
         yield running
 
 

@@ -357,7 +357,7 @@ def test_once_lists_what_waits_for_its_marker_and_calls_that_no_failure(site: Si
     (site.inbox / "dog.done").touch()
     done = site.once()
     assert done.returncode == 0
-    assert "waiting: cat.png: the pair waits for the marker" in done.stdout
+    assert "waiting: cat.png: it waits for the marker" in done.stdout
     assert "waiting: dog.done: no picture beside this marker" in done.stdout
     assert site.files("inbox") == ["cat.png", "cat_mask.png", "dog.done"]
 

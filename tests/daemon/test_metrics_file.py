@@ -16,7 +16,7 @@ from daemon.people.monitoring.counts import STEPS
 from daemon.people.monitoring.metrics import MetricsFile
 from daemon.reasons import REASONS, Kind, Report
 from daemon.settings import SettingsError, load_settings
-from daemon.supervisor.snapshot import MOST_TOLD, Running, Served
+from daemon.supervisor.snapshot import MOST_TOLD, OfFolder, Running, Served
 from daemon.supervisor.tally import Tally
 
 HOSTILE = 'cat".jpg\n# TYPE x counter\\ \u202e<script>\udcff'
@@ -160,6 +160,18 @@ def test_whatever_a_model_is_called_it_stays_one_label(tmp_path: Path) -> None:
     moment = a_moment(devices=(Served("cpu", {"inpaint": HOSTILE, "matting": "plain"}),))
     told = samples(written(tmp_path, moment))
     assert len([name for name in told if name.startswith("retouchd_model_info")]) == 2
+
+
+def test_the_model_of_a_folder_is_a_sample_of_its_own_where_it_can_be_used(tmp_path: Path) -> None:
+    folders = (
+        OfFolder("portraits", "inpaint", "tiny, faces.pt"),
+        OfFolder("scans", "inpaint", None),
+    )
+    told = samples(written(tmp_path, a_moment(devices=(Served("cpu", {}, folders),))))
+    (name,) = (name for name in told if name.startswith("retouchd_model_info"))
+    assert name == (
+        'retouchd_model_info{device="cpu",task="inpaint",model="tiny, faces.pt",folder="portraits"}'
+    )
 
 
 def test_a_device_that_is_told_of_twice_is_one(tmp_path: Path) -> None:

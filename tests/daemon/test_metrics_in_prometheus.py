@@ -108,6 +108,11 @@ CASES: dict[str, tuple[Mapping[str, str], int, set[str]]] = {
     "a job is stuck for 10 minutes": (WELL | STUCK, 10, set()),
     "a file can't be read": (WELL | waiting("unreadable"), 16, {"RetouchdFilesCannotBeTaken"}),
     "no model": (WELL | waiting("no_model"), 16, {"RetouchdFilesCannotBeTaken"}),
+    "a bad model of a folder's": (
+        WELL | waiting("folder_model_unusable"),
+        16,
+        {"RetouchdFilesCannotBeTaken"},
+    ),
     "pictures without masks": (WELL | waiting("companion_missing"), 60, set()),
     "a pair waits for its turn for 70 minutes": (WELL | OLD, 70, {"RetouchdWaitsTooLong"}),
     "a pair waits for its turn for 50 minutes": (WELL | OLD, 50, set()),

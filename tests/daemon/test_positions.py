@@ -49,6 +49,17 @@ def test_entries_have_numbers_from_the_oldest_on(book: Book, positions: Position
     assert positions.between(-5, 99) == entries
 
 
+def test_what_failed_is_counted_and_the_last_line_of_a_job_counts(
+    book: Book, positions: Positions
+) -> None:
+    for ended in (done(1), failed(2), failed(3)):
+        book.append(ended)
+    assert (positions.count(), positions.failures()) == (3, 2)
+    book.append(done(3))
+    book.append(failed(4))
+    assert (positions.count(), positions.failures()) == (4, 2)
+
+
 def test_what_is_added_later_gets_the_next_numbers(book: Book, positions: Positions) -> None:
     book.append(done(1))
     assert positions.count() == 1

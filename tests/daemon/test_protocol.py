@@ -16,6 +16,7 @@ from daemon.reasons import REASONS, Kind, Trouble
 from daemon.worker import channel
 from daemon.worker.protocol import (
     Done,
+    FolderModel,
     Hello,
     Input,
     Job,
@@ -23,6 +24,7 @@ from daemon.worker.protocol import (
     Orders,
     Problem,
     Produced,
+    Refused,
     from_worker,
     line,
     outputs_of,
@@ -54,6 +56,7 @@ TO_WORKER: list[Orders | Job] = [
         keep_out=(b"/srv/gr\xc3\xb6\xc3\x9fe", b"/srv/no text \xff\n"),
         compile_first=True,
         memory_limit_bytes=None,
+        folder_models=(FolderModel(task="inpaint", path="/models/b.pt", must=True),),
     ),
     Job(job="20240101-abc", task="inpaint", role="mask", outputs=("result",)),
     Job(job="20240101-abc", task="matting", role="trimap", outputs=("cutout", "alpha")),
@@ -71,6 +74,7 @@ TO_WORKER: list[Orders | Job] = [
         outputs=("result",),
         by_alpha=True,
         output_format="tiff",
+        model="/models/b.pt",
     ),
 ]
 FROM_WORKER = [
@@ -81,6 +85,8 @@ FROM_WORKER = [
         torch_version="2.15",
         confinement=("landlock 7",),
         unconfined="seccomp: it is not there",
+        folder_models={"inpaint": (MODEL, MODEL)},
+        refused=(Refused(task="matting", path="/models/c.pt", why="it is gone"),),
     ),
     Done(
         job="j",

@@ -158,6 +158,18 @@ def test_an_error_of_the_system_is_the_worlds_fault(code: int, key: str) -> None
     assert "/spool/inbox" in trouble.sentence
 
 
+def test_what_stays_cut_off_is_told_in_plain_words_first_and_not_in_thousands_of_seconds() -> None:
+    facts = {"role": "picture", "detail": "broken data stream when reading image file"}
+    corrupt = Trouble("corrupt", **facts, seconds=3600)
+    assert corrupt.sentence == (
+        "the picture is damaged or cut off, and has not changed for 60 min "
+        "(broken data stream when reading image file)."
+    )
+    incomplete = Trouble("incomplete", **facts, seconds=3600)
+    assert "looks cut off, as if it were still being copied (broken" in incomplete.sentence
+    assert "goes to failed/ after 60 min without a change." in incomplete.advice
+
+
 def test_an_error_without_a_number_or_a_name_is_told_all_the_same() -> None:
     assert world_trouble(OSError()).sentence == "a file can't be read or written (OSError)."
 
@@ -170,4 +182,5 @@ def test_a_report_brings_the_trouble_back_with_facts_added() -> None:
     report = Report.of(Trouble("worker_died", detail="signal SIGSEGV"))
     said = report.trouble(attempts=3).sentence
     assert said == "the worker process died on it 3 times (signal SIGSEGV)."
+    assert "died on it once (" in report.trouble(attempts=1).sentence
     assert "?" in report.trouble().sentence

@@ -97,16 +97,22 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
     [each for each in REASONS.values() if each.kind in (Kind.FILE, Kind.RETRY)],
     ids=lambda each: each.key,
 )
-def test_a_note_tells_its_reason_again_in_the_same_words(reason: Any, spool: Spool) -> None:
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_a_note_tells_its_reason_again_in_the_same_words(
+    reason: Any, spool: Spool, attempts: int
+) -> None:
     facts: dict[str, Any] = {name: f"({name}: x)" for name in reason.fields()} | {"seconds": 3600}
     facts = {name: value for name, value in facts.items() if name in reason.fields()}
-    job = replace(claim(spool), job=JOB, attempts=3, story=("once: it died", "twice"))
+    job = replace(claim(spool), job=JOB, attempts=attempts, story=("once: it died", "twice"))
     report = Report(reason.key, {k: v for k, v in facts.items() if k != "attempts"})
     note = read_note(reason_text(job, report, []).decode())
     assert note is not None
     assert (note.job, note.name, note.story) == (JOB, "cat.jpg", ("once: it died", "twice"))
     assert note.report.key == reason.key
-    assert note.report.trouble(attempts=3).sentence == report.trouble(attempts=3).sentence
+    assert (
+        note.report.trouble(attempts=attempts).sentence
+        == report.trouble(attempts=attempts).sentence
+    )
 
 
 @pytest.mark.parametrize("key", sorted(REASONS))

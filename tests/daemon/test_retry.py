@@ -187,6 +187,73 @@ def test_a_path_from_the_current_folder_is_meant_too(
     assert names(spool.inbox) == ["b/cat.jpg", "b/cat_mask.png"]
 
 
+@pytest.mark.parametrize(
+    "asked", ["size.jpg", "./size.jpg", "size_mask.png", "bad/size.jpg", "size.jpg.reason.txt"]
+)
+def test_a_name_that_is_there_once_is_meant_wherever_it_lies(asked: str, spool: Spool) -> None:
+    failed(spool, "far/bad/size", "far/bad/oversize")
+    assert ask(spool, asked)[0]
+    assert names(spool.inbox) == ["far/bad/size.jpg", "far/bad/size_mask.png"]
+
+
+def test_of_several_of_a_name_none_goes_back_and_all_are_listed(
+    spool: Spool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed(spool, "a/size", "b/size", "dog")
+    root = str(spool.inbox.parent)
+    assert cli.main(["retry", "dog.jpg", "size.jpg", "--spool", root]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert f"{spool.failed}/a/size.jpg" in shown.err
+    assert f"{spool.failed}/b/size.jpg" in shown.err
+    assert names(spool.inbox) == []
+    assert cli.main(["retry", f"{spool.failed}/a/size.jpg", "--spool", root]) == 0
+
+
+def test_of_a_name_at_the_top_the_one_there_is_meant(spool: Spool) -> None:
+    failed(spool, "size", "a/size")
+    assert ask(spool, "size.jpg") == (True, ["back: size.jpg and size_mask.png"])
+
+
+@pytest.mark.parametrize("asked", ["COFFEE.JPG", "coffe.jpg", "day/coffee.png"])
+def test_a_name_with_a_slip_is_told_what_is_near(asked: str, spool: Spool) -> None:
+    failed(spool, "bad/coffee", "tea")
+    is_well, said = ask(spool, asked)
+    assert not is_well
+    assert said[0].endswith("lies in failed/. Is bad/coffee.jpg meant?")
+    assert names(spool.inbox) == []
+
+
+@pytest.mark.parametrize("form", ["{}", "day/{}", "{failed}/day/{}", "{inbox}/day/{}"])
+def test_a_name_is_taken_as_it_is_shown(form: str, spool: Spool) -> None:
+    failed(spool, os.fsdecode(b"day/lonely\nline\xe9"))
+    assert ask(spool, form.format(r"lonely\nline\xe9.jpg", failed=spool.failed, inbox=spool.inbox))[
+        0
+    ]
+    assert len(names(spool.inbox)) == 2
+
+
+def test_folders_that_are_left_empty_go_and_no_others(spool: Spool) -> None:
+    failed(spool, "a/b/cat", "a/dog", "day/cow")
+    (spool.failed / "mine").mkdir()
+    (spool.failed / "day/notes.txt").write_text("mine")
+    assert ask(spool, "a/b/cat.jpg", "day")[0]
+    assert sorted(path.name for path in spool.failed.iterdir()) == ["a", "day", "mine"]
+    assert sorted(path.name for path in (spool.failed / "a").iterdir()) == [
+        *("dog.jpg", "dog.jpg.reason.txt", "dog_mask.png"),
+    ]
+    assert [path.name for path in (spool.failed / "day").iterdir()] == ["notes.txt"]
+    assert ask(spool)[0]
+    assert sorted(path.name for path in spool.failed.iterdir()) == ["day", "mine"]
+
+
+def test_a_folder_of_which_something_was_left_stays(spool: Spool) -> None:
+    failed(spool, "day/cat")
+    (spool.inbox / "day/cat.jpg").write_bytes(b"a newer one")
+    assert not ask(spool)[0]
+    assert len(names(spool.failed / "day")) == 3
+
+
 def test_only_what_failed_for_a_reason_goes_back(spool: Spool) -> None:
     failed(spool, "cat")
     fail(spool, drop(spool, "dog"), Trouble("out_of_memory", attempts=3, detail="x"))

@@ -24,10 +24,12 @@ from wording import Row, check, told_everywhere, wait_until_told
 from daemon.people.audience import Audience
 from daemon.people.pages import Gallery
 from daemon.people.questions import scene as scenes
+from daemon.people.state import read_state
 from daemon.reasons import REASONS, Kind
 from daemon.settings import Settings, load_settings
 from daemon.spool.layout import HIDDEN_ROOMS, Spool, open_spool
 from daemon.spool.positions import Positions
+from daemon.supervisor.folder_models import Key
 from daemon.supervisor.inbox import Inbox
 from daemon.supervisor.snapshot import Snapshot
 
@@ -78,7 +80,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> It
         (site.inbox / "scanner" / "held.done").touch()
     save(photo(), site.inbox / "lone.png")
     save(hole(), site.inbox / "alone_mask.png")
-    for name in ("unmarked.png", "two.png", "growing.png", "half.png"):
+    for name in ("unmarked.png", "two.png", "growing.png", "half.png", "own/cat.png"):
         drop(site, name)
     save(photo(), site.inbox / "two.tif")
     (site.inbox / "nobody.png.done").touch()
@@ -91,7 +93,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> It
     save(trimap(), site.inbox / "cut_trimap.png")
     half = (site.inbox / "half.png").read_bytes()
     (site.inbox / "half.png").write_bytes(half[: len(half) // 2])
-    for name in ("two", "growing", "half", "empty", "cut"):
+    for name in ("two", "growing", "half", "empty", "cut", "own/cat"):
         (site.inbox / f"{name}.done").touch()
     daemon = told_everywhere(site).start()
     grown = threading.Event()
@@ -172,6 +174,7 @@ def test_what_waits_is_logged_in_the_same_words_after_a_minute(
     by_folder = load_settings({}, waiting.site.root.parent / "settings.toml").by_folder
     rooms.settings = rooms.settings.model_copy(update={"done_marker": True, "by_folder": by_folder})
     inbox = Inbox(rooms.settings, waiting.site.inbox, rooms.clock)
+    inbox.follow_models(refused_by_the_worker(waiting))
     with capture_logs() as lines:
         for _ in range(2):
             inbox.look()
@@ -180,6 +183,18 @@ def test_what_waits_is_logged_in_the_same_words_after_a_minute(
     inbox.close()
     events = [dict(line) for line in lines if line["event"] == "file_waits"]
     check(waiting.site, events, Row(reason, WAITS[reason], ("log", "why")))
+
+
+def refused_by_the_worker(daemon: Daemon) -> dict[Key, str]:
+    """The model of a folder that the daemon's worker can't use, and why."""
+    picture = WAITS["folder_model_unusable"]
+    wait_until_told(daemon, Row("folder_model_unusable", picture, ("state",)))
+    snapshot = read_state(daemon.site.work)
+    assert snapshot is not None
+    (why,) = [w.report.facts["detail"] for w in snapshot.waiting if w.path == picture]
+    settings = load_settings({}, daemon.site.root.parent / "settings.toml")
+    (own,) = settings.own_models()
+    return {(own.task, own.path): str(why)}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")

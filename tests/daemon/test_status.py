@@ -17,18 +17,21 @@ from driver import BECOME_NOBODY, PATIENCE_S, REPOSITORY, Daemon, Site, hole, ph
 from rich.console import Console
 from test_audience import HOSTILE, SNAPSHOT
 from test_book import ended, failed
+from test_jobs import claim
 
-from daemon.intake.pairing import Waiting
+from daemon.intake.pairing import Waiting, ambiguous
 from daemon.people import standing as standing_module
 from daemon.people import status
-from daemon.people.outline import MOST_SHOWN, outline, span
+from daemon.people.outline import MOST_SHOWN, outline
 from daemon.people.reach import OutOfReachError, reached_work
 from daemon.people.standing import SILENT_AFTER_S, LastHour, Life, Standing, look
 from daemon.people.state import write_state
-from daemon.people.status import as_data, plain, show_status, view
+from daemon.people.status import as_data, fitting, plain, show_status, view
 from daemon.places import Place
 from daemon.reasons import REASONS, Kind, Reason, Report, Trouble
 from daemon.settings import Settings
+from daemon.spans import span
+from daemon.spool import jobs
 from daemon.spool.book import Book
 from daemon.spool.layout import Spool, is_locked, locked, open_spool
 from daemon.spool.pausing import pause
@@ -61,6 +64,13 @@ def says(shown: Standing) -> str:
     return plain(outline(shown))
 
 
+def test_the_models_of_folders_are_told_with_their_devices() -> None:
+    assert (
+        "device:    cuda:0 (inpaint: tiny, fp32; inpaint in faces: tiny, fp32, f.pt; "
+        "matting in .: can not be used, its pictures wait)"
+    ) in says(standing())
+
+
 @pytest.mark.parametrize(
     ("shown", "life", "is_well"),
     [
@@ -72,6 +82,7 @@ def says(shown: Standing) -> str:
         (standing(paused_since=1.0), Life.PAUSED, True),
         (standing(), Life.WORKING, True),
         (standing(replace(WELL, tally=Tally(3, 1, 0, 0))), Life.IDLE, True),
+        (standing(replace(WELL, devices=())), Life.STARTING, True),
     ],
     ids=lambda value: value.name if isinstance(value, Life) else None,
 )
@@ -86,13 +97,90 @@ def test_all_that_people_ask_for_is_in_the_lines() -> None:
     lines = says(standing())
     assert "running (pid 42), working" in lines
     assert "told:      2 s ago" in lines
-    assert "cuda:0 (inpaint: tiny, fp32)" in lines
+    assert "cuda:0 (inpaint: tiny, fp32; " in lines
     assert "3 in this run, 5 in the last hour, 1.25 s each (median)" in lines
     assert "1 in this run, 1 in the last hour" in lines
     assert "2 ready or settling, the oldest for 17 min" in lines
     assert "1 must stay unchanged for a while yet" in lines
     assert "inpaint, try 2, for 2 s" in lines
     assert f"bad.jpg: {time.strftime('%Y-', time.localtime(1.795e9))}" in lines
+
+
+def test_of_a_daemon_that_was_killed_no_clock_runs_on_and_what_becomes_of_its_jobs_is_told() -> (
+    None
+):
+    lines = says(standing(is_running=False, at=SNAPSHOT.at + 600))
+    assert "running since" not in lines
+    assert "of a run that began at" in lines
+    assert "in work when it ended:" in lines
+    assert "inpaint, try 2, is taken up again at the next start" in lines
+    assert "for 10 min" not in lines
+    assert "3 in that run" in lines
+
+
+def test_the_headline_counts_the_files_that_wait_for_their_people() -> None:
+    def headline(**waiting_for: int) -> str:
+        idle = replace(WELL, tally=Tally(3, 1, 0, 0), waiting_for=waiting_for)
+        return says(standing(idle)).split("\n")[0]
+
+    assert headline(not_quiet=4).endswith("nothing to do")
+    assert headline(empty=1).endswith("nothing to do; 1 file waits for its people")
+    found = headline(not_quiet=4, empty=3, companion_missing=12)
+    assert found.endswith("nothing to do; 15 files wait for their people")
+
+
+def test_files_that_are_entangled_have_one_line_and_the_others_are_counted_rightly() -> None:
+    files = ("two.png", "two.tif", "two_mask.png")
+    tangle = [Waiting(each, ambiguous(each, list(files))) for each in files]
+    empty = [Waiting(f"{n}.jpg", Report("empty")) for n in range(MOST_SHOWN + 1)]
+    snapshot = replace(
+        WELL, waiting=(*tangle, *empty), waiting_for={"ambiguous": 3, "empty": len(empty)}
+    )
+    lines = says(standing(snapshot))
+    assert lines.count("which of these belong together") == 1
+    assert "  two.png, and 2 more: which of these belong together can't be told: two.png" in lines
+    assert f"  {MOST_SHOWN - 2}.jpg: " in lines
+    assert "  ...: and 2 more" in lines
+
+
+def test_what_settles_has_one_line_apart_from_what_waits_for_something() -> None:
+    settling = tuple(f"s{n}.jpg" for n in range(MOST_SHOWN + 2))
+    not_quiet = [Waiting(each, Report("not_quiet", {"seconds": 5})) for each in settling]
+    snapshot = replace(
+        WELL,
+        settling=settling,
+        waiting=(Waiting("lone.jpg", Report("empty")), *not_quiet),
+        waiting_for={"empty": 1, "not_quiet": len(settling)},
+    )
+    _, _, after = says(standing(snapshot)).partition("\nsettling:\n")
+    listed, _, waiting = after.partition("\nwaiting:\n")
+    (line,) = listed.splitlines()
+    assert line.startswith(f"  s0.jpg, and {MOST_SHOWN + 1} more: it has changed or arrived less")
+    assert waiting.split("\n")[0].startswith("  lone.jpg: ")
+    assert "less than" not in waiting
+
+
+def test_of_what_comes_next_ten_are_named_and_the_rest_is_counted() -> None:
+    ready = tuple(f"{n}.jpg" for n in range(18))
+    lines = says(standing(replace(WELL, tally=Tally(0, 0, 1, 18), ready=ready, settling=())))
+    assert lines.count("waits for its turn") == MOST_SHOWN
+    assert "  ...: and 8 more" in lines
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 34), (80, 60), (40, 12), (200, 200), (20, 5)])
+def test_what_is_watched_fits_the_terminal_or_says_that_it_does_not(size: tuple[int, int]) -> None:
+    width, height = size
+    waiting = tuple(Waiting(f"{number}.jpg", Report("empty")) for number in range(30))
+    failures = tuple(failed(f"j{n}", picture=f"bad{n}.jpg") for n in range(5))
+    shown = standing(replace(WELL, waiting=waiting, waiting_for={"empty": 30}), failures=failures)
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=width, height=height, markup=False)
+    console.print(fitting(console, shown))
+    text = out.getvalue()
+    assert text.count("\n") <= height
+    is_whole = "failed lately" in text and "waiting" in text and "and " in text
+    assert is_whole or "more than fits" in text
+    assert ("failed lately" in text) == (height >= 24)
 
 
 def test_what_holds_and_what_is_stuck_is_told_with_what_to_do() -> None:
@@ -174,11 +262,13 @@ def test_the_last_hour_is_counted_from_the_book(settings: Settings, spool: Spool
     book = Book(spool.books)
     facts = ended().facts
     assert facts is not None
-    book.append(failed("f0", now - 9000))
+    book.append(failed("f0", now - 9000, picture="old.jpg"))
     for at, seconds in ((now - 7200, 9.0), (now - 3000, 1.0), (now - 20, 2.0), (now - 10, 4.0)):
         steps = {"wait": 100.0, "read": seconds / 2, "network": seconds / 2}
         book.append(ended(f"j{at}", at, facts=replace(facts, seconds=steps)))
     book.append(failed("f1", now - 5))
+    for name in ("old.jpg", "day/cat.jpg"):
+        lay(spool.failed / name)
     found = look(settings)
     assert found.last_hour == LastHour(done=3, failed=1, median_s=2.0)
     assert [each.job for each in found.failures] == ["f1", "f0"]
@@ -189,12 +279,46 @@ def test_failures_are_looked_for_in_the_newest_of_a_large_book_only(
 ) -> None:
     monkeypatch.setattr(standing_module, "_MOST_LINES", 20)
     long_ago = time.time() - 90_000
-    Book(spool.books).append(failed("old", long_ago))
+    Book(spool.books).append(failed("old", long_ago, picture="old.jpg"))
+    lay(spool.failed / "old.jpg")
     for number in range(30):
         Book(spool.books).append(ended(f"j{number}", long_ago + number))
     assert look(settings).failures == ()
     monkeypatch.undo()
     assert [each.job for each in look(settings).failures] == ["old"]
+
+
+def lay(path: Path, text: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_a_failure_is_told_while_its_files_lie_in_failed_and_it_was_not_done_since(
+    settings: Settings, spool: Spool
+) -> None:
+    for name in ("retried", "dropped anew", "moved by hand", "still there"):
+        jobs.fail(spool, claim(spool, name), Trouble("mask_covers_everything"))
+    Book(spool.books).append(ended("later", time.time(), picture="dropped anew.jpg"))
+    for name in ("retried.jpg", "retried_mask.png", "retried.jpg.reason.txt"):
+        (spool.failed / name).unlink()
+    for name in ("moved by hand.jpg", "moved by hand_mask.png"):
+        (spool.failed / name).rename(spool.inbox / name)
+    found = look(settings)
+    assert [each.picture for each in found.failures] == ["still there.jpg"]
+    assert found.last_hour.failed == 4
+    (spool.failed / "still there.jpg.reason.txt").unlink()  # which people may
+    assert [each.picture for each in look(settings).failures] == ["still there.jpg"]
+
+
+def test_a_failure_of_a_name_that_is_no_utf8_is_told_while_it_lies_there(
+    settings: Settings, spool: Spool
+) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    jobs.fail(spool, claim(spool, name), Trouble("mask_covers_everything"))
+    assert [each.picture for each in look(settings).failures] == [f"{name}.jpg"]
+    for path in (spool.failed / f"{name}.jpg", spool.failed / f"{name}_mask.png"):
+        path.unlink()
+    assert look(settings).failures == ()
 
 
 def test_a_daemon_is_known_by_its_lock(settings: Settings, spool: Spool) -> None:

@@ -4,16 +4,19 @@ import re
 import time
 
 import pytest
-from chronicles import AT, Chronicle, done, failed, snapshot
+from chronicles import AT, Chronicle, done, failed, lay_notes, snapshot
+from paragraphs import Paragraphs
 from test_page_elements import HOSTILE, Reader
 
 from daemon.intake.pairing import Waiting
 from daemon.people.pages import Gallery
-from daemon.people.pages.status import MOST_LISTED, status_body, status_page
+from daemon.people.pages.elements import text_of
+from daemon.people.pages.frame import MOST_LISTED
+from daemon.people.pages.status import LIFE_S, status_body, status_page
 from daemon.reasons import REASONS, Kind, Report
 from daemon.spool.book import Ended
 from daemon.spool.layout import Spool
-from daemon.supervisor.snapshot import MOST_TOLD, Running, Served, Snapshot
+from daemon.supervisor.snapshot import MOST_TOLD, OfFolder, Running, Served, Snapshot
 from daemon.supervisor.tally import Tally
 
 FACTS: dict[str, str | int | float] = {
@@ -21,6 +24,9 @@ FACTS: dict[str, str | int | float] = {
     "name": "cat.jpg", "seconds": 5, "task": "matting", "setting": "matting_model",
     "suffix": ".heic", "path": "/srv/<spool>", "detail": "its end is missing",
 }  # fmt: skip
+
+
+OWN = (OfFolder("hair/long", "matting", "small, hair.pt"), OfFolder("scans", "inpaint", None))
 
 
 def read(given: Snapshot, *failures: Ended) -> str:
@@ -85,10 +91,85 @@ def test_the_state_is_told_in_a_word(more: dict[str, object], says: str) -> None
     assert says in read(snapshot(**more))
 
 
+def boxes(given: Snapshot, *failures: Ended, **more: bool) -> list[tuple[str, str]]:
+    """The kind of each box of the page's head, and its heading."""
+    body = status_body(given, list(failures), **more)
+    return re.findall(r'<div class="state ?(.*?)"><strong>(.*?)</strong>', body)
+
+
+LACKING = {"companion_missing": 9, "empty": 3, "not_quiet": 5}
+
+
+@pytest.mark.parametrize(
+    ("more", "failures", "says"),
+    [
+        ({"waiting_for": {"empty": 1}}, 0, "1 file waits for you"),
+        ({"waiting_for": LACKING}, 0, "12 files wait for you"),
+        ({}, 1, "1 picture could not be done"),
+        ({"waiting_for": LACKING}, 4, "12 files wait for you, and 4 pictures could not be done"),
+        ({}, MOST_LISTED, f"{MOST_LISTED} or more pictures could not be done"),
+    ],
+)
+def test_what_needs_people_is_the_headline_and_not_green(
+    more: dict[str, object], failures: int, says: str
+) -> None:
+    assert boxes(snapshot(**more), *map(failed, range(failures))) == [("warn", says)]
+
+
+@pytest.mark.parametrize(
+    ("more", "first"),
+    [
+        ({"tally": Tally(running=1)}, "At work"),
+        ({"is_paused": True}, "Paused"),
+        ({"devices": ()}, "Starting"),
+        ({"holds": Report("disk_full", {"path": "/srv"})}, "All work is held up"),
+    ],
+)
+def test_what_needs_people_is_told_beside_how_the_work_goes(
+    more: dict[str, object], first: str
+) -> None:
+    told = boxes(snapshot(waiting_for=LACKING, **more))
+    assert [heading for _, heading in told] == [first, "12 files wait for you"]
+
+
+def test_what_only_has_to_stay_as_it_is_needs_nobody() -> None:
+    assert boxes(snapshot(waiting_for={"not_quiet": 3}))[0][1] == "All done"
+
+
+def test_on_a_new_spool_it_is_told_how_to_begin_and_nothing_is_green() -> None:
+    assert boxes(snapshot(), is_new=True) == [("", "Nothing was dropped yet")]
+    assert boxes(snapshot(tally=Tally(ready=1)), is_new=True)[0][1] == "At work"
+
+
+def test_files_of_one_ambiguity_are_one_entry() -> None:
+    files = ["two.jpg", "two.mask.png", "two_mask.png"]
+    waiting = [
+        Waiting(path, Report("ambiguous", {"files": ", ".join([path, *(set(files) - {path})])}))
+        for path in reversed(files)
+    ]
+    other = Waiting("x.jpg", Report("ambiguous", {"files": "x.jpg, x_mask.png, x-mask.png"}))
+    more = {"ambiguous": 10}
+    body = status_body(snapshot(waiting=(*waiting, other), waiting_for=more), [])
+    entries = Paragraphs(body).lists["Waiting for something"]
+    assert [lines[:-2] for lines in entries[:-1]] == [files, ["x.jpg"]]
+    assert entries[-1] == ["and 6 more"]
+
+
+def test_a_sentence_has_its_capital_and_a_name_is_as_it_is() -> None:
+    named, worded = Report("unreadable_kind", {"suffix": ".gif"}), Report("empty")
+    waiting = (Waiting("a.gif", named), Waiting("b.png", worded))
+    body = status_body(snapshot(waiting=waiting), [])
+    assert f'<p class="sentence">{text_of(worded.trouble().sentence)}</p>' in body
+    assert f"<p>{named.trouble().sentence}</p>" in body
+
+
 def test_who_was_stopped_says_so() -> None:
-    page = status_page(status_body(snapshot(devices=()), [], is_over=True), AT).decode()
+    body = status_body(snapshot(devices=()), [], is_over=True)
+    page = status_page(body, AT, is_over=True).decode()
     assert "Not running" in page
     assert "Starting" not in page
+    assert "Running since" not in page
+    assert "Not heard of" not in page
 
 
 def test_what_runs_waits_and_has_just_arrived_is_listed() -> None:
@@ -98,14 +179,17 @@ def test_what_runs_waits_and_has_just_arrived_is_listed() -> None:
             running=(Running("j", "a/run.jpg", "matting", AT - 60, 2),),
             ready=("b/next.jpg", "b/later.jpg"),
             settling=("c/new.jpg",),
-            devices=(Served("cuda:0", {"matting": "deep image matting, fp16"}),),
+            devices=(Served("cuda:0", {"matting": "deep image matting, fp16"}, OWN),),
         )
     )
     assert "a/run.jpg" in section("Being worked on", told).partition("Next in turn")[0]
     assert "try 2" in told
     assert "b/next.jpg" in section("Next in turn", told).partition("Just arrived")[0]
     assert "c/new.jpg" in section("Just arrived", told)
-    assert "deep image matting, fp16" in section("cuda:0", told)
+    models = section("With which models", told)
+    assert "deep image matting, fp16" in section("cuda:0", models)
+    assert "small, hair.pt" in section("hair/long", models).partition("Holes")[0]
+    assert "can't be used; its pictures wait" in section("scans", models)
     assert "1,234" in told
 
 
@@ -118,7 +202,7 @@ def test_no_name_is_anything_but_text(name: str) -> None:
             settling=(path,),
             waiting=(Waiting(path, Report("ambiguous", {"files": path})),),
             holds=Report("io_error", {"path": path, "detail": path}),
-            devices=(Served(path, {"inpaint": path}),),
+            devices=(Served(path, {"inpaint": path}, (OfFolder(path, "inpaint", path),)),),
         )
         return [element for element, _ in Reader(status_body(given, [])).elements]
 
@@ -127,7 +211,9 @@ def test_no_name_is_anything_but_text(name: str) -> None:
 
 def test_a_full_inbox_gives_a_page_of_bounded_size_that_counts_the_rest() -> None:
     path = "x" * 250 + "/" + "y" * 250
-    waiting = tuple(Waiting(path, Report("ambiguous", {"files": path})) for _ in range(MOST_TOLD))
+    waiting = tuple(
+        Waiting(path, Report("ambiguous", {"files": f"{i}{path}"})) for i in range(MOST_TOLD)
+    )
     body = status_body(
         snapshot(
             tally=Tally(ready=40_000),
@@ -144,12 +230,29 @@ def test_a_full_inbox_gives_a_page_of_bounded_size_that_counts_the_rest() -> Non
 
 def test_when_it_was_written_stands_in_it_and_that_it_may_be_old() -> None:
     page = status_page(status_body(snapshot(), []), AT).decode()
-    assert '<time datetime="2026-11-23T06:00:00Z" data-written="yes">2026-11-23 06:00 UTC' in page
-    assert "or retouchd is not running" in Reader(page).text
+    assert '<time datetime="2026-11-23T06:00:00Z" data-written="yes" data-reload="30">' in page
+    assert "As of 2026-11-23 06:00 UTC" in Reader(page).text
+    assert "Not heard of since 2026-11-23 06:00 UTC" in Reader(page).text
+    script_off = re.findall("<noscript>(.*?)</noscript>", page)
+    assert script_off[0] == '<meta http-equiv="refresh" content="30">'
+    assert "This page was written at 2026-11-23 06:00 UTC." in Reader(script_off[1]).text
+
+
+def test_now_and_then_it_is_written_though_nothing_has_changed(spool: Spool) -> None:
+    gallery = Gallery(spool, Chronicle())
+
+    def written(after_s: float) -> int:
+        gallery.update(snapshot(at=AT + after_s))
+        return (spool.outbox / "status.html").stat().st_ino
+
+    first = written(0)
+    assert written(LIFE_S / 2) == first
+    assert written(LIFE_S) != first
 
 
 def test_a_failure_is_listed_until_its_picture_is_done(spool: Spool) -> None:
     book = Chronicle([failed(1), failed(2), done(3), failed(4)])
+    lay_notes(spool.failed, *book.entries)
     gallery = Gallery(spool, book)
     gallery.update(snapshot())
     assert _failures(spool) == ["holiday/cat 4.jpg", "holiday/cat 2.jpg", "holiday/cat 1.jpg"]
@@ -158,8 +261,21 @@ def test_a_failure_is_listed_until_its_picture_is_done(spool: Spool) -> None:
     assert _failures(spool) == ["holiday/cat 1.jpg", "holiday/cat 4.jpg"]
 
 
+def test_a_failure_that_somebody_took_away_is_not_listed(spool: Spool) -> None:
+    book = Chronicle([failed(1), failed(2)])
+    lay_notes(spool.failed, *book.entries)
+    gallery = Gallery(spool, book)
+    gallery.update(snapshot())
+    assert len(_failures(spool)) == 2
+    (spool.failed / "holiday" / "cat 2.jpg.reason.txt").unlink()
+    gallery.update(snapshot())
+    assert _failures(spool) == ["holiday/cat 1.jpg"]
+    assert "1 picture could not be done" in (spool.outbox / "status.html").read_text()
+
+
 def test_of_very_many_failures_the_newest_are_listed(spool: Spool) -> None:
     book = Chronicle([failed(i) for i in range(5 * MOST_LISTED)])
+    lay_notes(spool.failed, *book.entries)
     Gallery(spool, book).update(snapshot())
     newest = range(5 * MOST_LISTED - 1, 4 * MOST_LISTED - 1, -1)
     assert _failures(spool) == [f"holiday/cat {number}.jpg" for number in newest]

@@ -80,8 +80,11 @@ def test_what_looks_cut_off_is_told_in_the_same_words_when_it_goes_back_and_whil
     (waiting,) = rooms.inbox.waiting()
     trouble = waiting.report.trouble()
     assert (told["says"], told["advice"]) == (trouble.sentence, trouble.advice)
-    assert "the mask looks cut off (its end is missing)" in told["says"]
-    assert "after 3600 s" in told["advice"]
+    assert (
+        "the mask looks cut off, as if it were still being copied (its end is missing)"
+        in told["says"]
+    )
+    assert "after 60 min" in told["advice"]
 
 
 @pytest.mark.parametrize(("reason", "home"), [("vanished", "failed"), ("unreadable", "inbox")])

@@ -98,15 +98,6 @@ def test_a_path_through_a_link_to_the_spool_is_in_it(
     assert crosses(ask(settings, str(tmp_path / "link" / "cat.jpg"))) == []
 
 
-def test_of_several_files_of_a_name_the_others_are_told_too(
-    settings: Settings, spool: Spool
-) -> None:
-    put(spool, "a/cat.jpg", "b/c/cat.jpg")
-    answer = ask(settings, "cat.jpg")
-    assert answer.meant.endswith("inbox/a/cat.jpg")
-    assert "b/c/cat.jpg" in said(answer, "path")
-
-
 def test_a_file_here_that_was_dropped_as_well_is_asked_for_in_the_inbox(
     settings: Settings, spool: Spool
 ) -> None:
@@ -189,12 +180,6 @@ def test_a_folder_that_is_a_link_is_told(settings: Settings, spool: Spool, tmp_p
     assert "the folder day is a link" in step.says
 
 
-def test_a_folder_is_no_file(settings: Settings, spool: Spool) -> None:
-    put(spool, "day/cat.jpg")
-    assert "a folder" in said(ask(settings, "day"), "file")
-    assert crosses(ask(settings, "day")) == []
-
-
 # Near misses.
 
 
@@ -247,6 +232,13 @@ def test_what_pairs_with_another_or_is_like_nothing_is_no_near_miss(
     answer = ask(settings, "cat.jpg")
     assert cross(answer).reason == "companion_missing"
     assert said(answer, "near") == ""
+
+
+def test_what_has_one_partner_too_many_is_no_near_miss(settings: Settings, spool: Spool) -> None:
+    put(spool, "typo.jpg", "typo_maks.png", "two.jpg", "two.mask.png", "two_mask.png")
+    near = said(ask(settings, "typo.jpg"), "near")
+    assert "typo_maks.png" in near
+    assert "two" not in near
 
 
 @pytest.mark.parametrize("other", ["CAT_MASK.PNG", "cat.jpg.mask.png", "cat-trimap.png"])
@@ -383,6 +375,16 @@ def test_without_a_path_it_is_used_wrongly(capsys: pytest.CaptureFixture[str]) -
         cli.main(["why"])
     assert end.value.code == 2
     assert "PATH" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["why", "retry"])
+def test_an_empty_path_is_wrong_and_does_not_mean_all(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, ""])
+    assert end.value.code == 2
+    assert "a path is empty" in capsys.readouterr().err
 
 
 def test_asking_changes_nothing(

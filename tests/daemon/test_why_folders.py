@@ -145,3 +145,63 @@ def test_format_and_fate_of_the_folder_are_told(tmp_path: Path, mask: Path) -> N
     elsewhere = said(ask(settings, "cow.png"), "rules")
     assert "written as" not in elsewhere
     assert "originals" not in elsewhere
+
+
+def test_a_folders_own_model_is_named_and_that_of_all_elsewhere(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, own={"inpaint_model": "/models/own.pt"})
+    spool_of(settings, "own/cat.png", "own/cat_mask.png", "dog.png", "dog_mask.png")
+    answer = ask(settings, "own/cat.png")
+    assert crosses(answer) == []
+    assert "its folder has a model of its own, /models/own.pt (inpaint_model)." in (
+        said(answer, "rules")
+    )
+    assert said(answer, "model") == "there is a model for it: /models/own.pt."
+    answer = ask(settings, "dog.png")
+    assert "model" not in said(answer, "rules")
+    assert said(answer, "model") == "there is a model for it: /models/tiny.pt."
+    settings = settings.model_copy(update={"inpaint_model": None})
+    assert crosses(ask(settings, "own/cat.png")) == []
+    assert cross(ask(settings, "dog.png")).reason == "no_model"
+
+
+def test_what_a_daemon_found_of_the_folders_model_is_told(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, own={"inpaint_model": "/models/own.pt"})
+    spool_of(settings, "own/cat.png", "own/cat_mask.png")
+    trouble = Trouble("folder_model_unusable", detail="/models/own.pt: there is no such file.")
+    waits = Waiting("own/cat.png", Report.of(trouble))
+    at = time.time() + 1
+    state = Snapshot(at=at, started_at=at, pid=1, tally=Tally(), waiting=(waits,))
+    scene = Scene(settings, find_spool(settings), None, user_of(os.geteuid()), state)
+    step = cross(why(scene, "own/cat.png"))
+    assert (step.subject, step.reason) == ("model", "folder_model_unusable")
+
+
+def test_the_mask_of_a_folder_is_told_as_that(tmp_path: Path, mask: Path) -> None:
+    settings = settings_of(tmp_path, scans={"mask": str(mask)})
+    spool_of(settings)
+    (tmp_path / "link.png").symlink_to(mask)
+    for asked in (mask, tmp_path / "link.png"):
+        answer = ask(settings, str(asked))
+        assert crosses(answer) == []
+        assert "it is the mask of the folder scans of the inbox" in said(answer, "path")
+        assert said(answer, "mask") == "it can be opened."
+
+
+def test_the_mask_of_all_the_inbox_is_told_as_that(tmp_path: Path, mask: Path) -> None:
+    settings = settings_of(tmp_path, **{".": {"mask": str(mask)}})
+    spool_of(settings)
+    assert "it is the mask of the inbox" in said(ask(settings, str(mask)), "path")
+
+
+def test_a_folders_mask_that_is_gone_or_can_t_be_used_is_told_in_the_daemons_words(
+    tmp_path: Path, mask: Path
+) -> None:
+    settings = settings_of(tmp_path, scans={"mask": str(mask)})
+    spool_of(settings, "scans/cat.png")
+    trouble = Trouble("folder_mask_unusable", mask=str(mask), detail="no picture")
+    waits = Waiting("scans/cat.png", Report.of(trouble))
+    state = Snapshot(at=time.time(), started_at=0, pid=1, tally=Tally(), waiting=(waits,))
+    scene = Scene(settings, find_spool(settings), None, user_of(os.geteuid()), state)
+    assert cross(why(scene, str(mask))).reason == "folder_mask_unusable"
+    mask.unlink()
+    assert cross(ask(settings, str(mask))).reason == "folder_mask_unreadable"

@@ -13,7 +13,11 @@ from wording import answer_of
 
 from daemon import cli
 from daemon.people.questions.answers import Answer
+from daemon.people.questions.scene import scene_of
+from daemon.people.questions.why import why
 from daemon.people.state import read_state
+from daemon.settings import load_settings
+from daemon.spool.looking import find_spool
 
 Start = Callable[..., Daemon]
 
@@ -72,6 +76,12 @@ def test_a_file_is_followed_from_the_inbox_to_its_end(site: Site, start: Start) 
     answer = answer_of(site, "paused.png")
     assert answer.in_the_way and answer.in_the_way.does == "Run: retouchd resume"
     assert "0 before it" in says(answer, "turn")
+    # Whoever asks without the daemon's settings is told by what the daemon has.
+    less = load_settings({"spool": str(site.root)}, None)
+    assert not less.models()
+    answer = why(scene_of(less, find_spool(less), os.geteuid()), "paused.png")
+    assert answer.in_the_way and answer.in_the_way.does == "Run: retouchd resume"
+    assert "the daemon that runs has one" in says(answer, "model")
 
 
 def is_ready(site: Site, picture: str) -> bool:
@@ -96,7 +106,12 @@ def test_who_may_not_look_into_the_work_folder_is_told_whom_to_ask_as(reachable:
     os.seteuid(65534)
     try:
         answer = answer_of(site, str(site.inbox / "cat.png"))
+        of_another = answer_of(site, str(site.inbox / "gone.png"))
     finally:
         os.seteuid(0)
     assert "can't be told by this user: ask as root" in says(answer, "daemon")
     assert answer.in_the_way and answer.in_the_way.reason == "companion_missing"
+    # What may have been done is not to be dropped anew.
+    assert "the book may tell more" in says(of_another, "file")
+    does = " ".join(step.does for step in of_another.steps)
+    assert "ask as root" in does and "anew" not in does

@@ -199,18 +199,26 @@ def page(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
     read = Paragraphs((site.outbox / "status.html").read_text("utf-8"))
     kind = REASONS[row.reason].kind
     heading = "Waiting for something" if kind in (Kind.WAIT, Kind.WORLD) else "Could not be done"
-    told = [lines for lines in read.lists[heading] if lines[0] == row.asked]
+    # What is told of several files at once begins with all their names.
+    told = [lines for lines in read.lists[heading] if row.asked in lines[: _place_of_words(lines)]]
     told += read.boxes if kind is Kind.WORLD else []
     return {said for lines in told if (said := _said_on_page(lines))}
 
 
 def _said_on_page(lines: list[str]) -> Told | None:
     """What an entry says and advises; None where nothing is wrong with it."""
-    at = next((at for at, line in enumerate(lines) if line.startswith("What to do: ")), None)
-    if not at:
+    at = _place_of_words(lines)
+    if at is None:
         return None
-    says, advice = lines[at - 1], lines[at]
+    says, advice = lines[at : at + 2]
     return Told(says.removeprefix("Could not be done: "), advice.removeprefix("What to do: "))
+
+
+def _place_of_words(lines: list[str]) -> int | None:
+    """The line of an entry that says what is wrong: the one before the advice."""
+    return next(
+        (at - 1 for at, line in enumerate(lines) if at and line.startswith("What to do: ")), None
+    )
 
 
 def metrics(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:

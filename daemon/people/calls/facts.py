@@ -4,15 +4,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from daemon import __version__
 from daemon.settings import HOOK_VARIABLES
 from daemon.spool.book import Ended
 from daemon.supervisor.joblog import utc
-
-# What lies beside the result.
-_BESIDE: Final = (".log", ".preview.jpg", ".trimap.png", ".alpha.png")
 
 
 def facts_of(ended: Ended, folders: Mapping[str, Path]) -> dict[str, object]:
@@ -23,7 +19,7 @@ def facts_of(ended: Ended, folders: Mapping[str, Path]) -> dict[str, object]:
     drew its hole as transparency it is its own companion. Names that are no UTF-8 hold their bytes
     as lone surrogates.
     """
-    outputs = [str(folders["outbox"] / name) for name in ended.outputs]
+    outbox = folders["outbox"]
     trouble = None if ended.report is None else ended.report.trouble()
     facts = ended.facts
     return {
@@ -35,8 +31,8 @@ def facts_of(ended: Ended, folders: Mapping[str, Path]) -> dict[str, object]:
         "claimed_at": utc(ended.claimed_at),
         "ended_at": utc(ended.ended_at),
         "attempts": ended.attempts,
-        "result": _result(outputs),
-        "outputs": outputs,
+        "result": None if ended.result is None else str(outbox / ended.result),
+        "outputs": [str(outbox / name) for name in ended.outputs],
         "reason": trouble and trouble.reason.key,
         "sentence": trouble and trouble.sentence,
         "advice": trouble and trouble.advice,
@@ -68,7 +64,3 @@ def as_variables(facts: Mapping[str, object]) -> dict[str, str]:
 def _as_variable(value: object) -> str:
     # Names in a list may hold whatever is put between them, so that is JSON.
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)
-
-
-def _result(outputs: list[str]) -> str | None:
-    return next((path for path in outputs if not path.endswith(_BESIDE)), None)

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -41,11 +41,15 @@ _STOPPING_S: Final = 5.0
 
 @dataclass(frozen=True)
 class Kind:
-    """A program that is told; of jobs of one outcome, or of all where that is empty."""
+    """A program that is told; of jobs of one outcome, or of all where that is empty.
+
+    `is_ours` where it is no hook: people know of no program then, and are told its words alone.
+    """
 
     command: Sequence[str]
     outcome: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
+    is_ours: bool = False
 
     def wants(self, ended: Ended) -> bool:
         """Whether it is told of this job."""
@@ -116,14 +120,15 @@ class Hooks:
         return {
             "on_success": Kind(settings.on_success, "done"),
             "on_failure": Kind(settings.on_failure, "failed"),
-            "webhook": Kind(post, variables={URL_VARIABLE: url or ""}),
+            "webhook": Kind(post, variables={URL_VARIABLE: url or ""}, is_ours=True),
         }
 
     def _call(self, kind: Kind, ended: Ended) -> Called:
         facts = facts_of(ended, self._settings.folders())
         variables = {**as_variables(facts), **kind.variables}
         timeout_s = self._settings.hook_timeout_s
-        return call(kind.command, as_json(facts), variables, timeout_s, self._stopping)
+        called = call(kind.command, as_json(facts), variables, timeout_s, self._stopping)
+        return replace(called, how=called.said) if kind.is_ours and called.said else called
 
     def _run(self) -> None:
         while not self._stopping.is_set():

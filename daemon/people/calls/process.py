@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 from typing import IO, Final
 
@@ -34,11 +34,13 @@ _NOT_THEIRS: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "INVOCAT
 
 @dataclass(frozen=True)
 class Called:
-    """How a call ended: `how` is one line; `was_cut_short` where the daemon stopped meanwhile."""
+    """How a call ended: `how` is one line; `was_cut_short` where the daemon stopped meanwhile.
+    `said` is the last line that a program wrote which ended by itself."""
 
     is_ok: bool
     how: str
     was_cut_short: bool = False
+    said: str = field(default="", compare=False)
 
 
 def call(
@@ -82,13 +84,19 @@ def _followed(
             if stopping.is_set():
                 return Called(False, "the daemon stopped", was_cut_short=True)
             if time.monotonic() >= deadline:
-                return Called(False, f"it was ended after {timeout_s:g} s{said.last_words()}")
+                return Called(
+                    False, _joined(f"it was ended after {timeout_s:g} s", said.last_words())
+                )
             said.listen(min(_LISTEN_EVERY_S, deadline - time.monotonic()))
     finally:
         _end_all_of(process)
     said.listen(0)
-    code = process.returncode
-    return Called(code == 0, f"{how_it_ended(code)}{said.last_words()}")
+    code, words = process.returncode, said.last_words()
+    return Called(code == 0, _joined(how_it_ended(code), words), said=words)
+
+
+def _joined(how: str, words: str) -> str:
+    return f"{how}: {words}" if words else how
 
 
 def _has_ended(pid: int) -> bool:
@@ -129,5 +137,4 @@ class _Said:
         lines = [line for line in self._end.splitlines() if line.strip()]
         if not lines:
             return ""
-        words = one_line(lines[-1].decode("utf-8", "surrogateescape").strip())
-        return f": {words[:_MOST_SHOWN]}"
+        return one_line(lines[-1].decode("utf-8", "surrogateescape").strip())[:_MOST_SHOWN]

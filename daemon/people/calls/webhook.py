@@ -13,6 +13,7 @@ import http.client
 import os
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any, Final
 
@@ -30,12 +31,14 @@ class _NoOtherPlace(urllib.request.HTTPRedirectHandler):
 
 
 def post(url: str, body: bytes) -> str | None:
-    """Send it; None where it arrived, else why not, without the URL, which may hold a secret.
+    """Send it; None where it arrived, else why not. Of the URL, which may hold a secret, only the
+    server's name is told.
 
     HTTPS is verified against the system's certificates.
     """
     headers = {"Content-Type": "application/json", "User-Agent": "retouchd"}
     request = urllib.request.Request(url, body, headers)  # noqa: S310 - checked with the settings
+    server = urllib.parse.urlsplit(url).hostname
     try:
         opener = urllib.request.build_opener(_NoOtherPlace)
         with opener.open(request, timeout=_LONGEST_WAIT_S):
@@ -43,11 +46,17 @@ def post(url: str, body: bytes) -> str | None:
     except urllib.error.HTTPError as error:
         with error:
             words = error.read(_MOST_READ).decode("utf-8", "replace")
-        return f"{error.code} {error.reason} {' '.join(words.split())}".strip()
+        said = f"{error.code} {error.reason} {' '.join(words.split())}"
+        return f"{server} answered {said.strip()}"
     except urllib.error.URLError as error:
-        return str(error.reason)
+        return f"{server} can't be reached: {_words(error.reason)}"
     except (OSError, http.client.HTTPException) as error:
-        return str(error) or type(error).__name__
+        return f"{server} did not answer as a server does: {_words(error)}"
+
+
+def _words(error: str | BaseException) -> str:
+    words = error.strerror if isinstance(error, OSError) else None
+    return words or str(error) or type(error).__name__
 
 
 if __name__ == "__main__":

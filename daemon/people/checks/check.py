@@ -10,6 +10,7 @@ import selectors
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -18,13 +19,17 @@ from daemon.intake.filesystems import filesystem_of, hears_events
 from daemon.intake.matting import MattingFolders
 from daemon.people.checks.calls import check_calls
 from daemon.people.checks.finding import Finding as Finding
-from daemon.people.checks.folders import check_folders
+from daemon.people.checks.folders import check_folders, folder_subjects
 from daemon.places import Place
-from daemon.reasons import world_trouble
+from daemon.reasons import one_line, world_trouble
 from daemon.settings import Settings
 from daemon.spool import files
+from daemon.supervisor.folder_models import Wanted
 from daemon.supervisor.starting import START_TIMEOUT_S, start_worker
 from daemon.worker.protocol import Hello, Problem, from_worker
+
+_NARROWEST: Final = len("matting_folders")
+_WIDEST: Final = 40
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -40,7 +45,11 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield Finding("done_marker", True, says)
     yield from check_folders(settings)
     yield from check_calls(settings)
-    findings = [_check_model(task, path) for task, path in settings.models().items()]
+    findings = [_check_model(f"{t}_model", t, path) for t, path in settings.models().items()]
+    findings += [
+        _check_model(one_line(own.setting), own.task, Path(own.path))
+        for own in settings.own_models()
+    ]
     yield from findings
     if not findings:
         yield Finding(
@@ -50,6 +59,12 @@ def check(settings: Settings) -> Iterator[Finding]:
         )
     elif all(finding.is_ok for finding in findings):
         yield from _check_worker(settings)
+
+
+def subject_width(settings: Settings) -> int:
+    """How wide the column of the findings' subjects is to be, short of a name that is very long."""
+    longest = max(map(len, folder_subjects(settings)), default=0)
+    return max(_NARROWEST, min(longest, _WIDEST))
 
 
 def model_facts(manifest: Manifest) -> str:
@@ -132,8 +147,11 @@ def _check_matting_folders(settings: Settings) -> Finding:
     says = f"masks in {', '.join(folders.names)} mean cut out" + (
         f" (not in the inbox yet: {', '.join(missing)})" if missing else ""
     )
-    if settings.matting_model is None:
-        says += "; they wait, as no matting_model is set. Export one and set it."
+    rules = settings.rules()
+    lacking = [name for name in folders.names if rules.of_folder(name).matting_model is None]
+    if lacking:
+        who = "they wait" if len(lacking) == len(folders.names) else f"{', '.join(lacking)} wait"
+        says += f"; {who}, as no matting_model is set. Export one and set it."
         return Finding("matting_folders", False, says)
     band = f"{settings.trimap_band_percent:g} % of the shorter side"
     return Finding("matting_folders", True, f"{says}, with an unknown band of {band}")
@@ -144,16 +162,18 @@ def _told_missing(folders: MattingFolders, inbox: Path, name: str) -> str:
     return f"{name}; is {nearest} meant?" if nearest else name
 
 
-def _check_model(task: str, path: Path) -> Finding:
+def _check_model(setting: str, task: str, path: Path) -> Finding:
     try:
-        return Finding(f"{task}_model", True, f"{path}: {model_facts(model_manifest(task, path))}")
+        return Finding(setting, True, f"{path}: {model_facts(model_manifest(task, path))}")
     except ArtifactError as error:
-        return Finding(f"{task}_model", False, str(error))
+        return Finding(setting, False, str(error))
 
 
 def _check_worker(settings: Settings) -> Iterator[Finding]:
+    wanted = Wanted(settings)
+    asked, work = wanted.of_a_new_one(), settings.folders()["work"]
     try:
-        process, ear = start_worker(settings, settings.folders()["work"], settings.devices()[0], [])
+        process, ear = start_worker(settings, work, settings.devices()[0], [], folder_models=asked)
     except OSError as error:
         yield Finding("device", False, f"no worker can be started ({error.strerror})")
         return
@@ -173,6 +193,8 @@ def _check_worker(settings: Settings) -> Iterator[Finding]:
         case Hello():
             says = f"{message.device}, torch {message.torch_version}: the models run"
             yield Finding("device", True, says)
+            for own, why in wanted.wrong(message):
+                yield Finding(one_line(own.setting), False, one_line(why))
             yield _confinement(message)
         case Problem():
             yield Finding("device", False, str(message.facts.get("detail")))

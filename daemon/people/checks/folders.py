@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from daemon.folders import FolderSettings, is_inside, told
+from daemon.folders import FolderSettings, ModelTask, is_inside, told
 from daemon.intake.matting import MattingFolders
 from daemon.intake.names import kind_of
 from daemon.people.checks.finding import Finding
@@ -23,7 +23,16 @@ def check_folders(settings: Settings) -> Iterator[Finding]:
             nearest = named.nearest(inbox, name)
             hint = f"; is {nearest} meant?" if nearest else ""
             says += f" (not in the inbox yet{hint})"
-        yield Finding(one_line(told(name)), not wrong, one_line(says))
+        yield Finding(_subject(name), not wrong, one_line(says))
+
+
+def folder_subjects(settings: Settings) -> list[str]:
+    """What the findings are called."""
+    return [_subject(name) for name in settings.by_folder]
+
+
+def _subject(name: str) -> str:
+    return one_line(told(name))
 
 
 def _in_words(table: FolderSettings) -> list[str]:
@@ -39,6 +48,10 @@ def _in_words(table: FolderSettings) -> list[str]:
         said.append(f"originals: {table.originals}")
     if table.done_marker is not None:
         said.append(f"{'a' if table.done_marker else 'no'} marker asked for")
+    if table.inpaint_model is not None:
+        said.append(f"holes filled by {table.inpaint_model.absolute()}")
+    if table.matting_model is not None:
+        said.append(f"cut out by {table.matting_model.absolute()}")
     return said or ["says nothing"]
 
 
@@ -48,8 +61,9 @@ def _wrong(settings: Settings, name: str, table: FolderSettings) -> list[str]:
     if table.mask:
         wrong += _wrong_mask(str(table.mask.absolute()))
     is_matting = any(is_inside(name, matting) for matting in settings.matting_folders)
-    task = "matting" if is_matting else "inpaint"
-    if (table.mask or table.alpha_as_mask) and task not in settings.models():
+    task: ModelTask = "matting" if is_matting else "inpaint"
+    has_model = settings.rules().of_folder(name).model(task) is not None
+    if (table.mask or table.alpha_as_mask) and not has_model:
         wrong.append(f"its pictures wait, as no {task}_model is set. Export one and set it.")
     return wrong
 

@@ -19,7 +19,7 @@ from daemon.reasons import REASONS, Kind, Report
 from daemon.spool import files
 from daemon.spool.book import Ended
 from daemon.spool.files import Ownership
-from daemon.supervisor.snapshot import MOST_TOLD, Snapshot
+from daemon.supervisor.snapshot import Snapshot
 
 # node_exporter runs as a user of its own.
 _PUBLIC: Final = Ownership(file_mode=0o644)
@@ -82,7 +82,7 @@ def _about_jobs(counts: Counts) -> Iterator[Family]:
 
 
 def _about_inbox(snapshot: Snapshot) -> Iterator[Family]:
-    running, settling = len(snapshot.running), _settling(snapshot)
+    running, settling = len(snapshot.running), snapshot.settling_count
     yield _gauge("jobs_running", "Jobs that a worker has in hand.", running)
     says = "Complete pairs that wait for nothing but their turn."
     yield _gauge("pairs_ready", says, max(0, snapshot.tally.ready - settling))
@@ -93,12 +93,6 @@ def _about_inbox(snapshot: Snapshot) -> Iterator[Family]:
     waiting = _by_reason(snapshot.waiting_for, Kind.WAIT, Kind.WORLD)
     says = "Files that stay in the inbox, by what they wait for."
     yield Family("retouchd_files_waiting", "gauge", says, waiting)
-
-
-def _settling(snapshot: Snapshot) -> int:
-    """How many pairs settle; of very many the list has only the first."""
-    listed = len(snapshot.settling)
-    return listed if listed < MOST_TOLD else max(listed, snapshot.waiting_for.get("not_quiet", 0))
 
 
 def _about_obstacles(snapshot: Snapshot) -> Iterator[Family]:
@@ -125,6 +119,16 @@ def _about_daemon(snapshot: Snapshot) -> Iterator[Family]:
     models = [
         Sample(1, {"device": device, "task": task, "model": model})
         for (device, task), model in sorted(serving.items())
+    ]
+    own = {
+        (each.device, of.task, of.folder): of.model
+        for each in snapshot.devices
+        for of in each.folders
+        if of.model is not None
+    }
+    models += [
+        Sample(1, {"device": device, "task": task, "model": model, "folder": folder})
+        for (device, task, folder), model in sorted(own.items())
     ]
     yield Family("retouchd_model_info", "gauge", "Which model serves a task on a device.", models)
 

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from daemon.people.pages.beginning import how_to_begin
 from daemon.people.pages.cards import card, shapes
 from daemon.people.pages.elements import Html, joined, tag
 from daemon.people.pages.frame import foot, page
+from daemon.people.pages.remarks import of_models
 from daemon.spool.book import Ended
 
 INDEX: Final = "index.html"
@@ -66,46 +68,56 @@ def album(number: int, entries: Sequence[Ended], *, is_full: bool) -> bytes:
     ways = [tag("a", "Newest", href=f"../{INDEX}")]
     if is_full:
         ways.append(tag("a", "Newer", href=f"{number + 1:04d}.html", rel="prev"))
-    ways.append(tag("span", f"page {number}, counted from the oldest"))
+    ways.append(tag("span", f"Page {number}" + ("" if number > 1 else ", the oldest pictures")))
     if number > 1:
         ways.append(tag("a", "Older", href=f"{number - 1:04d}.html", rel="next"))
     ways.append(tag("a", "What is going on", href=f"../{STATUS}"))
     about = "" if entries else "Nothing is on this page yet."
-    return _page(f"{_HEADING}, page {number}", about, entries, ways, "../", Html(""))
+    return _page(f"{_HEADING}, page {number}", about, entries, ways, up="../")
 
 
-def index(count: int, newest: Sequence[Ended], reach: Reach) -> bytes:
-    """The first page: the newest of `count` entries, in the book's order."""
+def index(count: int, failures: int, newest: Sequence[Ended], reach: Reach) -> bytes:
+    """The first page: the newest of `count` entries, in the book's order. `failures` of all were
+    given up."""
     ways = [tag("a", "What is going on", href=STATUS)]
     older = count - len(newest)
     if older:
         ways.append(tag("a", "Older", href=page_name(page_of(older - 1)), rel="next"))
     if page_of(older - 1) > 1:
         ways.append(tag("a", "Oldest", href=page_name(1)))
-    about = (
-        f"{count:,} {'picture' if count == 1 else 'pictures'} so far, the newest first"
-        if count
-        else "Nothing yet."
-    )
-    return _page(_HEADING, about, newest, ways, "./", reach.html())
+    about = f"{_counted(count - failures, failures)}, the newest first" if count else "None so far"
+    begin = None if count else how_to_begin()
+    return _page(_HEADING, about, newest, ways, up="./", head=reach.html(), begin=begin)
+
+
+def _counted(done: int, failures: int) -> str:
+    """How many there are, those that could not be done by themselves."""
+    lost = f"{failures:,} could not be done" if failures else ""
+    if not done:
+        return lost
+    return f"{done:,} {'picture' if done == 1 else 'pictures'} done" + (lost and f", {lost}")
 
 
 def _page(
-    title: str, about: str, entries: Sequence[Ended], ways: Sequence[Html], up: str, head: Html
+    title: str,
+    about: str,
+    entries: Sequence[Ended],
+    ways: Sequence[Html],
+    *,
+    up: str,
+    head: Html | None = None,
+    begin: Html | None = None,
 ) -> bytes:
+    """A page of these entries; where there are none, with `begin`."""
     body = [
         tag("header", tag("h1", title), tag("p", about)),
         tag("nav", *ways, aria_label="Pages"),
     ]
     if entries:
+        body.append(of_models(reversed(entries)))
         cards = [card(each, up) for each in reversed(entries)]
         body.append(tag("main", tag("ol", *cards, class_="cards")))
         body.append(tag("nav", *ways, aria_label="Pages, again"))
     else:
-        body.append(tag("main", tag("p", _EMPTY)))
+        body.append(tag("main", begin or ""))
     return page(title, joined(*body, foot()), style=shapes(entries), about=head)
-
-
-_EMPTY: Final = (
-    "Drop a photo and its mask or trimap into the inbox; when it is done, its result is shown here."
-)

@@ -4,24 +4,21 @@ from collections.abc import Iterable
 from typing import Final
 
 from daemon.people.pages.elements import Html, cut, joined, link_to, name_of, tag, text_of
-from daemon.people.pages.frame import moment
-from daemon.spool.book import Ended, Facts
+from daemon.people.pages.frame import MOST_OF_A_TEXT, moment
+from daemon.people.pages.remarks import how_made, is_unchanged, of_picture
+from daemon.spool.book import Ended
 from daemon.worker.protocol import MOST_PREVIEWED
 
-# Notes about how good the model is are not folded away, and one that is no good stands out.
-_OF_THE_MODEL: Final = "the model"
-_OF_NO_MODEL: Final = "the model is UNTRAINED"
-_MOST_NOTES: Final = 8
-_MOST_OF_A_TEXT: Final = 300
+_MOST_OF_A_NAME: Final = 300
 # What a file in the outbox is called on a link to it, by how its name ends; what people want most
 # comes first, and that is what ends in none of these.
 _FILES: Final = (
-    ("", "result"),
-    (".cutout.png", "cut-out"),
-    (".alpha.png", "alpha"),
-    (".trimap.png", "trimap"),
-    (".preview.jpg", "preview"),
-    (".log", "log"),
+    ("", "Result"),
+    (".cutout.png", "Cut-out"),
+    (".alpha.png", "Alpha matte"),
+    (".trimap.png", "Trimap"),
+    (".preview.jpg", "Preview"),
+    (".log", "Log"),
 )
 _TASKS: Final = {"inpaint": "Retouched", "matting": "Cut out"}
 # The frame that a slider lies in is so wide for its height.
@@ -34,13 +31,20 @@ def card(ended: Ended, up: str) -> Html:
 
 
 def shapes(entries: Iterable[Ended]) -> str:
-    """The style that gives the sliders of these entries the shapes of their pictures."""
+    """The style that gives the sliders of these entries the shapes of their pictures; without the
+    script, where before and after lie side by side, each of the two halves."""
     sizes = {size for each in entries if (size := _panel(each))}
     return "".join(
-        f".{_shape(size)} {{ aspect-ratio: {size[0]} / {size[1]}; "
-        f"{'width' if size[0] >= _FRAME * size[1] else 'height'}: 100% }}\n"
+        f".{_shape(size)} {{ --shape: {size[0]} / {size[1]} }} "
+        f".{_shape(size)} img {{ {_fitting(size, _FRAME / 2)}: 100% }} "
+        f".live.{_shape(size)} {{ {_fitting(size, _FRAME)}: 100% }}\n"
         for size in sorted(sizes)
     )
+
+
+def _fitting(size: tuple[int, int], frame: float) -> str:
+    """By which side a picture fills a frame that is so wide for its height."""
+    return "width" if size[0] >= frame * size[1] else "height"
 
 
 def _shape(size: tuple[int, int]) -> str:
@@ -67,7 +71,7 @@ def _done(ended: Ended, up: str) -> Html:
     facts = ended.facts
     lines = [_heading(ended), _told(ended), _files(ended, up)]
     if facts:
-        lines += _notes(facts)
+        lines += [of_picture(facts), how_made(facts)]
     picture = _slider(ended, up)
     return tag("li", picture, tag("div", *lines, class_="words"), class_="card")
 
@@ -76,8 +80,8 @@ def _slider(ended: Ended, up: str) -> Html:
     """Before over after, both out of one file, of which they are a third each."""
     strip, panel = _strip(ended), _panel(ended)
     if strip is None or panel is None:
-        return tag("div", tag("p", "no preview", class_="away always"), class_="frame")
-    source, name = link_to(strip, up), cut(ended.picture, _MOST_OF_A_TEXT)
+        return tag("div", tag("p", "No preview", class_="away always"), class_="frame")
+    source, name = link_to(strip, up), cut(ended.picture, _MOST_OF_A_NAME)
     slider = tag(
         "div",
         _third(source, "after", f"{name}, before and after"),
@@ -89,9 +93,9 @@ def _slider(ended: Ended, up: str) -> Html:
     return tag(
         "div",
         slider,
-        tag("span", "before", class_="side one", aria_hidden="true"),
-        tag("span", "after", class_="side other", aria_hidden="true"),
-        tag("p", "the preview is no longer here", class_="away"),
+        tag("span", "Before", class_="side one", aria_hidden="true"),
+        tag("span", "After", class_="side other", aria_hidden="true"),
+        tag("p", "The preview is no longer here", class_="away"),
         class_="frame",
     )
 
@@ -117,6 +121,8 @@ def _heading(ended: Ended) -> Html:
 def _told(ended: Ended) -> Html:
     told = _TASKS[ended.task]
     if ended.facts:
+        if is_unchanged(ended.facts):
+            told = "Unchanged"
         work = sum(time for step, time in ended.facts.seconds.items() if step != "wait")
         told += f" · {ended.facts.width} x {ended.facts.height} · {work:.1f} s"
     return tag("p", tag("span", told), " ", moment(ended.ended_at), class_="spread quiet")
@@ -124,7 +130,7 @@ def _told(ended: Ended) -> Html:
 
 def _files(ended: Ended, up: str) -> Html:
     links: list[str] = []
-    for path in sorted(ended.outputs, key=_rank):
+    for path in sorted(ended.outputs, key=lambda each: (each != ended.result, _rank(each))):
         says = text_of(_FILES[_rank(path)][1])
         shown = says if links else tag("strong", says)
         links += [tag("a", shown, href=link_to(path, up)), " "]
@@ -134,25 +140,6 @@ def _files(ended: Ended, up: str) -> Html:
 def _rank(path: str) -> int:
     endings = [ending for ending, _ in _FILES]
     return max(at for at, ending in enumerate(endings) if path.endswith(ending))
-
-
-def _notes(facts: Facts) -> list[Html]:
-    of_model = [note for note in facts.notes if note.startswith(_OF_THE_MODEL)]
-    others = [note for note in facts.notes if not note.startswith(_OF_THE_MODEL)]
-    shown = [
-        tag(
-            "p",
-            cut(note, _MOST_OF_A_TEXT),
-            class_="warning" if note.startswith(_OF_NO_MODEL) else "remark",
-        )
-        for note in of_model
-    ]
-    made = [f"by {facts.model}, on {facts.device}", *others]
-    items = [tag("li", cut(note, _MOST_OF_A_TEXT)) for note in made[:_MOST_NOTES]]
-    if len(made) > _MOST_NOTES:
-        items.append(tag("li", f"{len(made) - _MOST_NOTES} more in the log"))
-    folded = tag("details", tag("summary", "How it was made"), tag("ul", *items))
-    return [*shown[:_MOST_NOTES], folded]
 
 
 def _failed(ended: Ended) -> Html:
@@ -169,8 +156,8 @@ def failure(ended: Ended) -> list[Html]:
         return []
     trouble = ended.report.trouble(attempts=ended.attempts)
     lines = [
-        tag("p", tag("b", "Could not be done: "), cut(trouble.sentence, 2 * _MOST_OF_A_TEXT)),
-        tag("p", tag("b", "What to do: "), cut(trouble.advice, 2 * _MOST_OF_A_TEXT)),
+        tag("p", tag("b", "Could not be done: "), cut(trouble.sentence, MOST_OF_A_TEXT)),
+        tag("p", tag("b", "What to do: "), cut(trouble.advice, MOST_OF_A_TEXT)),
     ]
     if ended.note:
         lines.append(

@@ -14,6 +14,11 @@ MARK: Final = '<meta name="generator" content="retouchd">'
 # It stands among the first so many bytes.
 MARK_WITHIN: Final = 512
 
+# Of each list; what is more is counted.
+MOST_LISTED: Final = 100
+# Of a sentence or an advice, in which names may be long.
+MOST_OF_A_TEXT: Final = 600
+
 _STYLE: Final = Path(__file__).with_name("page.css").read_text("utf-8")
 _SCRIPT: Final = Path(__file__).with_name("page.js").read_text("utf-8")
 
@@ -49,6 +54,11 @@ def moment(seconds: float, **attributes: str) -> Html:
         datetime=time.strftime("%Y-%m-%dT%H:%M:%SZ", at),
         **attributes,
     )
+
+
+def is_own(content: bytes) -> bool:
+    """Whether a page that begins so is one of ours."""
+    return MARK.encode("ascii") in content[:MARK_WITHIN]
 
 
 def foot() -> Html:

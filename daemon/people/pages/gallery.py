@@ -7,11 +7,13 @@ a crash, or a person, has taken away is made anew, a few pages at a time.
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from typing import Final, Protocol
 
 import structlog
 
 from daemon.events import Event
+from daemon.people.failures import not_done_since, still_lies
 from daemon.people.pages.albums import (
     FOLDER,
     INDEX,
@@ -24,8 +26,8 @@ from daemon.people.pages.albums import (
     page_of,
     span,
 )
-from daemon.people.pages.frame import MARK, MARK_WITHIN
-from daemon.people.pages.status import MOST_LISTED, status_body, status_page
+from daemon.people.pages.frame import MARK_WITHIN, MOST_LISTED, is_own
+from daemon.people.pages.status import LIFE_S, status_body, status_page
 from daemon.places import Place
 from daemon.spool import files
 from daemon.spool.book import Ended
@@ -45,6 +47,9 @@ class Ends(Protocol):
 
     def count(self) -> int:
         """How many entries there are."""
+
+    def failures(self) -> int:
+        """How many of those that were counted last are of jobs that were given up."""
 
     def between(self, first: int, last: int) -> Sequence[Ended]:
         """The entries from one position to before another, the oldest being 0; fewer at the end."""
@@ -82,8 +87,16 @@ class Gallery:
         if is_wanted or count != self._reach.count or self._owed:
             self._write_albums(count)
         self._failures.look(self._ends, count)
-        body = status_body(snapshot, self._failures.newest_first(), is_over=is_over)
-        self._write(STATUS, status_page(body, snapshot.at), of=body.encode("utf-8"))
+        self._write_status(snapshot, is_new=not count, is_over=is_over)
+
+    def _write_status(self, snapshot: Snapshot, *, is_new: bool, is_over: bool) -> None:
+        failed = self._spool.failed
+        failures = [each for each in self._failures.newest_first() if still_lies(each, failed)]
+        body = status_body(snapshot, failures, is_new=is_new, is_over=is_over)
+        # Also where nothing has changed it is written now and then, as a sign of life.
+        about = f"{snapshot.at // LIFE_S} {body}"
+        page = status_page(body, snapshot.at, is_over=is_over)
+        self._write(STATUS, page, of=about.encode("utf-8"))
 
     def _reach_so_far(self, count: int) -> Reach:
         """How far the pages that are there can be believed; what is missing is owed from now on."""
@@ -111,7 +124,8 @@ class Gallery:
         newest = self._ends.between(max(0, count - PER_PAGE), count)
         reach = Reach(count, newest[-1].job if newest else "")
         # A crash before all of them are written must not be taken for the end.
-        self._write(INDEX, index(count, newest, Reach() if self._owed else reach))
+        reached = Reach() if self._owed else reach
+        self._write(INDEX, index(count, self._ends.failures(), newest, reached))
         self._reach = reach
 
     def _write(self, path: str, content: bytes, of: bytes | None = None) -> None:
@@ -123,7 +137,7 @@ class Gallery:
             return
         try:
             files.make_folders(place.parent, self._spool.ownership)
-            files.write_own_page(place, content, self._spool.ownership, _is_ours)
+            files.write_own_page(place, content, self._spool.ownership, is_own)
         except (FileExistsError, NotADirectoryError):
             self._leave(path)
             return
@@ -146,32 +160,24 @@ class _Failures:
 
     def __init__(self) -> None:
         self._seen: int | None = None
-        self._by_picture: dict[str, Ended] = {}
+        self._newest: list[Ended] = []
 
     def look(self, ends: Ends, count: int) -> None:
         """Take in what has been entered since the last look."""
         first = max(self._seen or 0, count - _MOST_LOOKED_BACK)
-        for ended in ends.between(first, count):
-            self._by_picture.pop(ended.picture, None)
-            if ended.outcome == "failed":
-                self._by_picture[ended.picture] = ended
-        for picture in list(self._by_picture)[:-MOST_LISTED]:
-            del self._by_picture[picture]
+        newest = chain(reversed(ends.between(first, count)), self._newest)
+        self._newest = list(islice(not_done_since(newest), MOST_LISTED))
         self._seen = count
 
     def newest_first(self) -> list[Ended]:
         """At most `MOST_LISTED`."""
-        return list(self._by_picture.values())[::-1]
-
-
-def _is_ours(content: bytes) -> bool:
-    return MARK.encode("ascii") in content[:MARK_WITHIN]
+        return self._newest
 
 
 def _head_of(place: Place) -> bytes:
     """The first bytes of a page; nothing where there is none that is ours."""
     head = _begin_of(place, 8 * MARK_WITHIN)
-    return head if _is_ours(head) else b""
+    return head if is_own(head) else b""
 
 
 def _begin_of(place: Place, size: int) -> bytes:

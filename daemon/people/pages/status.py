@@ -1,130 +1,121 @@
 """The page that says what is going on: what runs, what waits and for what, what went wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from daemon.intake.pairing import Waiting
 from daemon.people.pages.albums import INDEX
 from daemon.people.pages.cards import failure
 from daemon.people.pages.elements import Html, cut, joined, name_of, tag
-from daemon.people.pages.frame import foot, moment, page
-from daemon.reasons import Report
+from daemon.people.pages.frame import MOST_LISTED, MOST_OF_A_TEXT, foot, moment, page
+from daemon.people.pages.headline import boxes, sentence
 from daemon.spool.book import Ended
-from daemon.supervisor.snapshot import Running, Snapshot
+from daemon.supervisor.snapshot import Running, Served, Snapshot
 
-# Of each list; what is more is counted.
-MOST_LISTED: Final = 100
-_MOST_OF_A_TEXT: Final = 600
-
-_TASKS: Final = {"inpaint": "its holes are filled", "matting": "it is cut out"}
+_TASKS: Final = {"inpaint": "Its holes are filled", "matting": "It is cut out"}
 _WORK: Final = {"inpaint": "Holes are filled", "matting": "Cut-outs are made"}
-_STALE: Final = (
-    "Nothing has changed since then, or retouchd is not running; a file can't tell which. If new "
-    "pictures are not taken either, ask whoever looks after the machine: retouchd status tells."
+# A page that is younger than that shows what is so; a browser opens it anew as often.
+RELOAD_S: Final = 30
+# While retouchd runs it is written at least as often, so that it can be known when it does not run.
+# The script calls it old after twice as long.
+LIFE_S: Final = 300
+_LOST: Final = (
+    "While retouchd runs it writes this page anew every five minutes at the latest, and it has not "
+    "since then: it does not run, or can't write here; or the clocks of the two machines disagree. "
+    "Ask whoever looks after the machine: retouchd status tells. What follows is how it was then."
+)
+_WITHOUT_SCRIPT: Final = (
+    ". While retouchd runs that is no more than some minutes ago. If it is longer ago, retouchd "
+    "does not run, or can't write here: ask whoever looks after the machine."
 )
 
 
-def status_body(snapshot: Snapshot, failures: Sequence[Ended], *, is_over: bool = False) -> Html:
+def status_body(
+    snapshot: Snapshot, failures: Sequence[Ended], *, is_new: bool = False, is_over: bool = False
+) -> Html:
     """All but the moment at which it was written.
 
-    `failures` are those not done since, newest first; `is_over` says that nothing comes any more.
+    `failures` are those that nobody has looked after, newest first; `is_new` says that nothing was
+    ever done or given up, `is_over` that nothing comes any more.
     """
     ready = [tag("li", name_of(path)) for path in snapshot.ready]
     settling = [tag("li", name_of(path)) for path in snapshot.settling]
-    lacking = sum(snapshot.waiting_for.values())
+    told = snapshot.waiting[:MOST_LISTED]
     in_turn = max(len(ready), snapshot.tally.ready - len(settling))
     parts = [
-        _stopped() if is_over else _state(snapshot),
-        _numbers(snapshot, lacking),
+        *boxes(snapshot, len(failures), is_new=is_new, is_over=is_over),
+        _numbers(snapshot),
         _section("Being worked on", [_running(each) for each in snapshot.running]),
         _section(
             "Waiting for something",
-            [_waiting(each) for each in snapshot.waiting],
+            [_waiting(each) for each in _by_circle(told)],
             "It stays in the inbox until that is there.",
-            of=lacking,
+            more=max(0, sum(snapshot.waiting_for.values()) - len(told)),
         ),
         _section(
             "Could not be done",
             [tag("li", name_of(each.picture), *failure(each)) for each in failures],
-            "The newest first. What has been done since is left out.",
+            "The newest first. What has been done since, or taken out of failed, is left out.",
         ),
-        _section("Next in turn", ready, of=in_turn, class_="names"),
+        _section("Next in turn", ready, more=in_turn - len(ready), class_="names"),
         _section(
             "Just arrived", settling, "Taken after some seconds without a change.", class_="names"
         ),
         _section("With which models", _models(snapshot)),
     ]
     running_since = tag("p", "Running since ", moment(snapshot.started_at), ".", class_="quiet")
-    return joined(*parts, running_since)
+    return joined(*parts, "" if is_over else running_since)
 
 
-def status_page(body: Html, written_at: float) -> bytes:
-    """The whole page."""
+def status_page(body: Html, written_at: float, *, is_over: bool = False) -> bytes:
+    """The whole page. Where `is_over`, it stays as true as it is, however old it gets."""
     title = "What retouchd is doing"
     written = tag(
-        "p", "as of ", moment(written_at, data_written="yes"), tag("span", data_age="yes")
+        "p",
+        "As of ",
+        moment(written_at, data_written="yes", data_reload=str(RELOAD_S)),
+        tag("span", data_age="yes"),
     )
     ways = tag("nav", tag("a", "Retouched pictures", href=INDEX), aria_label="Pages")
-    stale = tag("p", _STALE, class_="quiet", data_stale="yes")
+    # The script does it without losing the place on the page.
+    again = tag("noscript", tag("meta", http_equiv="refresh", content=RELOAD_S))
+    lost = Html("") if is_over else _lost(written_at)
     header = tag("header", tag("h1", title), written)
-    return page(title, joined(header, ways, stale, tag("main", body), foot()))
+    return page(title, joined(header, ways, lost, tag("main", body), foot()), about=again)
 
 
-def _state(snapshot: Snapshot) -> Html:
-    """The one thing to know first."""
-    tally = snapshot.tally
-    if snapshot.holds:
-        return _trouble("All work is held up", snapshot.holds, snapshot.holds_since)
-    if snapshot.is_paused:
-        return _box("Paused", "Nothing new is taken until it is resumed: retouchd resume.", "warn")
-    if snapshot.stuck:
-        return _trouble("One picture is stuck, the others go on", snapshot.stuck, None)
-    if not snapshot.devices:
-        return _box("Starting", "The models are being loaded. Pictures are taken after that.")
-    if tally.running or tally.ready:
-        return _box("At work", "Each result appears in the outbox when it is done.", "good")
-    return _box("All done", "Nothing waits for its turn.", "good")
+def _lost(written_at: float) -> Html:
+    """What is to be read where the page is old: with a script only then."""
+    heading = tag("strong", "Not heard of since ", moment(written_at))
+    says = tag("p", "This page was written at ", moment(written_at), _WITHOUT_SCRIPT)
+    return joined(
+        tag("div", heading, tag("p", _LOST), class_="state bad", data_lost=LIFE_S * 2, hidden=True),
+        tag("noscript", says),
+    )
 
 
-def _stopped() -> Html:
-    says = "retouchd was stopped. What lies in the inbox is taken when it is started again."
-    return _box("Not running", says, "warn")
-
-
-def _trouble(heading: str, report: Report, since: float | None) -> Html:
-    trouble = report.trouble()
-    more = [tag("p", tag("b", "What to do: "), cut(trouble.advice, _MOST_OF_A_TEXT))]
-    if since is not None:
-        more.append(tag("p", "Since ", moment(since)))
-    return _box(heading, cut(trouble.sentence, _MOST_OF_A_TEXT), "bad", *more)
-
-
-def _box(heading: str, says: str, kind: str = "", *more: Html) -> Html:
-    return tag("div", tag("strong", heading), tag("p", says), *more, class_=f"state {kind}".strip())
-
-
-def _numbers(snapshot: Snapshot, lacking: int) -> Html:
+def _numbers(snapshot: Snapshot) -> Html:
     tally = snapshot.tally
     told = (
-        ("in work", tally.running),
-        ("waiting their turn", tally.ready),
-        ("waiting for something", lacking),
-        ("done since the start", tally.done),
-        ("failed since the start", tally.failed),
+        ("In work", tally.running),
+        ("Waiting their turn", tally.ready),
+        ("Waiting for something", snapshot.lacking_count),
+        ("Done since retouchd was started", tally.done),
+        ("Failed since retouchd was started", tally.failed),
     )
     pairs = [tag("div", tag("dt", what), tag("dd", f"{number:,}")) for what, number in told]
     return tag("dl", *pairs, class_="numbers")
 
 
 def _section(
-    heading: str, items: Sequence[Html], about: str = "", of: int = 0, class_: str = "list"
+    heading: str, items: Sequence[Html], about: str = "", more: int = 0, class_: str = "list"
 ) -> Html:
-    """A list under its heading, cut at `MOST_LISTED`; nothing where nothing is on it. There are
-    `of` such, where not all are told."""
+    """A list under its heading, cut at `MOST_LISTED`; nothing where nothing is on it. There are so
+    many `more` that are not among its items."""
     if not items:
         return Html("")
     shown = list(items[:MOST_LISTED])
-    more = max(of, len(items)) - len(shown)
+    more += len(items) - len(shown)
     if more:
         shown.append(tag("li", f"and {more:,} more", class_="quiet"))
     words = [tag("p", about, class_="quiet")] if about else []
@@ -138,19 +129,39 @@ def _running(running: Running) -> Html:
     return tag("li", since, name_of(running.picture), says)
 
 
-def _waiting(waiting: Waiting) -> Html:
-    trouble = waiting.report.trouble()
+def _by_circle(told: Sequence[Waiting]) -> list[list[Waiting]]:
+    """What waits, each by itself; but files of which each is told of all are one entry. In it
+    pictures come first, since masks have longer names."""
+    circles: dict[object, list[Waiting]] = {}
+    for each in told:
+        files = each.report.facts.get("files")
+        circle = each.path if files is None else frozenset(str(files).split(", "))
+        circles.setdefault((each.report.key, circle), []).append(each)
+    return [
+        sorted(circle, key=lambda each: (len(each.path), each.path)) for circle in circles.values()
+    ]
+
+
+def _waiting(circle: Sequence[Waiting]) -> Html:
+    trouble = circle[0].report.trouble()
+    first, *others = (name_of(each.path) for each in circle)
     return tag(
         "li",
-        name_of(waiting.path),
-        tag("p", cut(trouble.sentence, _MOST_OF_A_TEXT)),
-        tag("p", tag("b", "What to do: "), cut(trouble.advice, _MOST_OF_A_TEXT)),
+        first,
+        *(tag("div", name) for name in others),
+        sentence(trouble),
+        tag("p", tag("b", "What to do: "), cut(trouble.advice, MOST_OF_A_TEXT)),
     )
 
 
 def _models(snapshot: Snapshot) -> list[Html]:
-    return [
-        tag("li", f"{_WORK[task]} on {served.device}", tag("p", cut(model, _MOST_OF_A_TEXT)))
-        for served in snapshot.devices
-        for task, model in served.models.items()
-    ]
+    return [each for served in snapshot.devices for each in _served(served)]
+
+
+def _served(served: Served) -> Iterator[Html]:
+    for task, model in served.models.items():
+        yield tag("li", f"{_WORK[task]} on {served.device}", tag("p", cut(model, MOST_OF_A_TEXT)))
+    for own in served.folders:
+        says = own.model or "The folder's model can't be used; its pictures wait."
+        work = f"{_WORK[own.task]} on {served.device}, in "
+        yield tag("li", work, name_of(own.folder), tag("p", cut(says, MOST_OF_A_TEXT)))

@@ -1,27 +1,26 @@
 """What became of a file that lies in the inbox no more: it is worked, it failed, or it is done.
 
-Told from the jobs' records, the notes in `failed/` and the book; who may not read the book is told
-from the logs in the outbox.
+Told from the jobs' records, the notes in `failed/`, and the book or the logs.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from itertools import islice, takewhile
 from typing import Final
 
+from daemon.people.outline import clock
+from daemon.people.pages.frame import MARK_WITHIN, is_own
 from daemon.people.questions.answers import Step, in_words, no, note, yes
+from daemon.people.questions.ends import end_steps, ends_at, ends_of_archived, ends_with
 from daemon.people.questions.scene import Scene
 from daemon.places import Place
 from daemon.reasons import REASONS, one_line
 from daemon.spool import files
-from daemon.spool.book import Book, Ended
-from daemon.spool.found_notes import FoundNote, note_of, notes_in
+from daemon.spool.book import Ended
+from daemon.spool.fallen import find_fallen
+from daemon.spool.found_notes import NOTE_SUFFIX, FoundNote, find_note, note_of, notes_in
 from daemon.spool.record import Record, State, load
 
 RETRY: Final = "Set right what is wrong, then move it back into the inbox: retouchd retry {path}"
-_ROLES: Final = ("picture", "mask", "trimap")
-_MOST_BYTES: Final = 1 << 16
-_MOST_ENDS: Final = 5
+_MOST_TOLD: Final = 3
 
 
 def was_taken(scene: Scene, path: str) -> bool:
@@ -32,15 +31,14 @@ def was_taken(scene: Scene, path: str) -> bool:
 def became_of(scene: Scene, path: str) -> Iterator[Step]:
     """All that is known of a file that lay at this path of the inbox and lies there no more."""
     yield from _jobs_of(scene, path)
-    ended = _ended(scene, path)
-    was_done_since = bool(ended) and ended[0].outcome == "done"
+    ends = ends_at(scene, path)
+    was_done_since = bool(ends) and ends[0].outcome == "done"
     for step in _failures_of(scene, path):
         yield note(step.subject, step.says) if was_done_since else step
-    if ended:
-        for each in ended:
-            yield from _end(each)
-    else:
-        yield from _successes_of(scene, path)
+    archived = Place(scene.spool.archive, path)
+    if not ends and archived.is_there() and not archived.is_folder():
+        yield yes("done", f"it lies in the archive ({one_line(path)}), so the work on it is done.")
+    yield from end_steps(ends)
 
 
 def in_work(scene: Scene, path: str) -> Iterator[Step]:
@@ -54,65 +52,53 @@ def in_work(scene: Scene, path: str) -> Iterator[Step]:
 
 
 def in_failed(scene: Scene, path: str) -> Iterator[Step]:
-    """Of a file in `failed/`: what its note says of it."""
+    """Of a file in `failed/`, or of a note: what the note says; of a folder, what is in it."""
     place = Place(scene.spool.failed, path)
     if not place.is_there():
         yield no("place", "no such file lies in failed/.", "Look how it is spelt.")
     elif place.is_folder():
-        yield note("place", "it is a folder in failed/; ask for a file in it.")
-    elif place.name.endswith(".reason.txt"):
-        yield note("place", "it is a note that says why the files beside it lie in failed/.")
+        yield from _failed_below(scene, path)
+    elif place.name.endswith(NOTE_SUFFIX):
+        yield from _noted_by(scene, place)
     else:
         yield from _failure(place)
 
 
 def in_outbox(scene: Scene, path: str) -> Iterator[Step]:
-    """Of a file in the outbox: how it came about, by its log."""
+    """Of a file in the outbox: which job put it there."""
     place = Place(scene.spool.outbox, path)
-    if not place.is_there():
-        yield no("place", "no such file lies in the outbox.", "Look how it is spelt.")
-        return
-    yield yes("place", "it lies in the outbox, so the work on it is done.")
-    facts = next(_logs(place), None)
-    if facts is not None:
-        yield from _told(facts)
+    if place.is_folder():
+        yield note("place", "it is a folder of the outbox; ask for a file in it.")
+    elif _is_own_page(place):
+        yield note("place", "it is a page of retouchd's own, made for people to look at.")
+    else:
+        yield from _put_away(place, "the outbox", ends_with(scene, path))
 
 
 def in_archive(scene: Scene, path: str) -> Iterator[Step]:
-    """Of a file in the archive: that its result is in the outbox."""
+    """Of a file in the archive: which job it belonged to."""
     place = Place(scene.spool.archive, path)
+    if place.is_folder():
+        yield note("place", "it is a folder of the archive; ask for a file in it.")
+    else:
+        yield from _put_away(place, "the archive", ends_of_archived(scene, path))
+
+
+def _put_away(place: Place, room: str, ends: list[Ended]) -> Iterator[Step]:
+    if not place.is_there() and not ends:
+        yield no("place", f"no such file lies in {room}.", "Look how it is spelt.")
+        return
     if not place.is_there():
-        yield no("place", "no such file lies in the archive.", "Look how it is spelt.")
-        return
-    yield yes("place", "it lies in the archive: its result is in the outbox, and the work is done.")
-    yield from _facts_of(scene, path)
-
-
-def _ended(scene: Scene, path: str) -> list[Ended]:
-    """The last jobs in the book whose picture, mask or trimap lay there, the last one first."""
-    found = (e for e in Book(scene.spool.books).newest(path) if path in (e.picture, e.companion))
-    try:
-        return list(islice(found, _MOST_ENDS))
-    except OSError:
-        return []
-
-
-def _end(ended: Ended) -> Iterator[Step]:
-    when = _utc(ended.ended_at)
-    if ended.outcome == "failed":
-        sentence = ended.report.trouble(attempts=ended.attempts).sentence if ended.report else ""
-        yield note("before", f"it failed on {when}: {sentence} (job {ended.job})")
-        return
-    yield yes("done", f"done on {when}: {one_line(', '.join(ended.outputs))} (job {ended.job})")
-    if ended.facts is not None:
-        facts = ended.facts
-        size = f"{facts.width} x {facts.height} pixels"
-        yield note("done", f"{size}, {facts.model}, on {facts.device}, attempt {ended.attempts}")
-        yield from (note("done", one_line(said)) for said in facts.notes)
+        yield note("place", f"it lies in {room} no more.")
+    elif ends:
+        yield yes("place", f"it lies in {room}, so the work on it is done.")
+    else:
+        yield note("place", f"it lies in {room}; no job is known that has put it there.")
+    yield from end_steps(ends)
 
 
 def _jobs_of(scene: Scene, path: str) -> Iterator[Step]:
-    for record in _records(scene):
+    for record in records(scene):
         if any(original.path == path for original in record.originals):
             yield from _job(scene, record)
 
@@ -130,13 +116,14 @@ def _job(scene: Scene, record: Record) -> Iterator[Step]:
     if record.state is State.WORK and running is None:
         words = "has been taken into work and waits for its turn"
     at = f", attempt {record.attempts}" if record.attempts else ""
-    yield yes("work", f"its pair {words}{at} (job {record.job}, taken {_utc(record.claimed_at)}).")
+    yield yes("work", f"its pair {words}{at} (job {record.job}, taken {clock(record.claimed_at)}).")
     yield from (note("work", f"earlier: {line}") for line in map(one_line, record.story))
     if record.report is not None:
         yield in_words("failed", record.report.trouble(attempts=record.attempts))
 
 
-def _records(scene: Scene) -> Iterator[Record]:
+def records(scene: Scene) -> Iterator[Record]:
+    """The jobs that are in work now, as far as their records may be read."""
     try:
         jobs = sorted(name for name, _ in scene.spool.jobs.listing() if not name.startswith("."))
     except OSError:
@@ -161,6 +148,54 @@ def _failures_of(scene: Scene, path: str) -> Iterator[Step]:
             yield from _noted(place.beside(said.files[0].rpartition("/")[2]), said)
 
 
+def _is_own_page(place: Place) -> bool:
+    try:
+        with files.reading(place) as file:
+            return is_own(file.read(MARK_WITHIN))
+    except OSError:
+        return False
+
+
+def _failed_below(scene: Scene, path: str) -> Iterator[Step]:
+    """Of a folder in `failed/`: the first few of what lies in it, and how many more there are."""
+    top = f"{path}/" if path else ""
+    lying = [each for each in find_fallen(scene.spool) if each.files[0].startswith(top)]
+    if not lying:
+        yield note("place", "it is a folder in failed/, with nothing in it to be tried again.")
+        return
+    where = one_line(str(Place(scene.spool.failed, path)))
+    count = "one pair or picture" if len(lying) == 1 else f"{len(lying)} pairs or pictures"
+    yield no(
+        "failed",
+        f"it is a folder in failed/, with {count} in it that failed.",
+        f"Ask for one of them to know more, or have all tried again: retouchd retry {where}",
+    )
+    for fallen in lying[:_MOST_TOLD]:
+        says = fallen.note.sentence if fallen.note else "it has no note."
+        yield note("failed", f"{one_line(fallen.picture)}: {says}")
+    if len(lying) > _MOST_TOLD:
+        yield note("failed", f"and {len(lying) - _MOST_TOLD} more.")
+
+
+def _noted_by(scene: Scene, place: Place) -> Iterator[Step]:
+    """Of a note: what it says of the files that lie there still."""
+    said = find_note(place)
+    about = [
+        each
+        for each in find_fallen(scene.spool)
+        if (each.note and each.note.place == place)
+        # A job that had no place to go back to has a folder of its own.
+        or (not each.is_placed and each.files[0].rpartition("/")[0] == place.parent.path)
+    ]
+    if said is None:
+        yield note("place", "it has the name of a note, but is none that can be read.")
+    elif not about:
+        yield note("place", "it is a note on files that lie in failed/ no more; it may be deleted.")
+    else:
+        yield note("place", "it is the note on a pair or picture that failed.")
+        yield from _noted(Place(scene.spool.failed, about[0].picture), said)
+
+
 def _failure(place: Place) -> Iterator[Step]:
     said = note_of(place)
     if said is None:
@@ -182,63 +217,3 @@ def _noted(place: Place, said: FoundNote) -> Iterator[Step]:
 
 def _known(reason: str | None) -> str | None:
     return reason if reason in REASONS else None
-
-
-def _successes_of(scene: Scene, path: str) -> Iterator[Step]:
-    facts = list(_facts_of(scene, path))
-    archived = Place(scene.spool.archive, path)
-    if archived.is_there():
-        yield yes("done", f"it lies in the archive ({one_line(path)}), as its result is there.")
-    elif facts:
-        yield yes("done", "its result is in the outbox.")
-    yield from facts
-
-
-def _facts_of(scene: Scene, path: str) -> Iterator[Step]:
-    """What the logs in the outbox say of jobs whose picture, mask or trimap lay at this path."""
-    for facts in _logs(Place(scene.spool.outbox, path)):
-        told = one_line(path)
-        if any(facts.get(role, "").startswith(f"{told}  ") for role in _ROLES):
-            yield from _told(facts)
-
-
-def _logs(place: Place) -> Iterator[dict[str, str]]:
-    """The logs that may tell of a file of this name: all whose names begin as its own does."""
-    try:
-        names = [name for name, _ in place.parent.listing() if name.endswith(".log")]
-    except OSError:
-        return
-    stem = place.name.split(".")[0]
-    # A log's name is its result's, which the picture's begins: `cat.2.log` is of `cat.jpg`.
-    alike = [name for name in names if stem.startswith(name.split(".")[0])]
-    alike.sort(key=lambda name: (-_common(name, place.name), len(name), name))
-    for name in alike:
-        facts = _read_log(place.beside(name))
-        if facts:
-            yield facts
-
-
-def _common(one: str, other: str) -> int:
-    """How many letters two names have in common from their beginnings on."""
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
-    return sum(1 for _ in same)
-
-
-def _read_log(place: Place) -> dict[str, str]:
-    try:
-        with files.reading(place) as file:
-            text = file.read(_MOST_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return {}
-    lines = [line.split(":", 1) for line in text.split("\n") if ":" in line]
-    return {name: one_line(value.strip()) for name, value in lines}
-
-
-def _told(facts: dict[str, str]) -> Iterator[Step]:
-    for name in ("task", "model", "device", "finished", "attempt", "note", "job"):
-        if name in facts:
-            yield note("log", f"{name}: {facts[name]}")
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -4,7 +4,6 @@ What is said at a gate are the words of the list of reasons; how the file got th
 very code that the daemon uses.
 """
 
-import os
 import stat
 from collections.abc import Iterator
 from typing import Final
@@ -13,6 +12,8 @@ from daemon.intake.matting import MattingFolders
 from daemon.intake.names import Junk, is_junk_folder, kind_of, kind_of_junk, split_suffix
 from daemon.intake.pairing import Pair, rule_of
 from daemon.people.questions.answers import Step, in_words, no, note, until_a_cross, yes
+from daemon.people.questions.in_folder import folder_steps
+from daemon.people.questions.known import nowhere_steps
 from daemon.people.questions.near import near_misses
 from daemon.people.questions.scene import Scene, Verdict
 from daemon.places import Place
@@ -39,7 +40,7 @@ _GATES: Final = (
         {"companion_missing", "picture_missing", "ambiguous", "cannot_be_transparent"},
     ),
     ("marker", {"marker_missing", "marker_alone"}),
-    ("model", {"no_model"}),
+    ("model", {"no_model", "folder_model_unusable"}),
     ("mask", {"folder_mask_unreadable", "folder_mask_unusable"}),
     ("size", {"empty"}),
     ("quiet", {"not_quiet"}),
@@ -50,18 +51,22 @@ _GATES: Final = (
 
 
 def inbox_steps(scene: Scene, path: str) -> Iterator[Step]:
-    """All that lies between a file in the inbox and its result, up to what is in its way."""
-    yield from until_a_cross(_steps(scene, path))
+    """All that lies between a file in the inbox and its result, up to what is in its way.
+
+    Of a folder, what the files in it wait for.
+    """
+    if not Place(scene.spool.inbox, path).is_folder():
+        yield from until_a_cross(_steps(scene, path))
+        return
+    way = list(until_a_cross(_folders(scene, f"{path}/"))) if path else []
+    yield from way
+    if all(step.mark != "no" for step in way):
+        yield from folder_steps(scene, path)
 
 
 def _steps(scene: Scene, path: str) -> Iterator[Step]:
     yield from _folders(scene, path)
-    place = Place(scene.spool.inbox, path)
-    about = place.about()
-    if about is not None and stat.S_ISDIR(about.st_mode):
-        yield from _folder(scene, path)
-        return
-    yield from _file(about)
+    yield from _file(scene, path)
     yield from _name(scene, path)
     try:
         verdict = scene.inbox.verdict(path)
@@ -111,21 +116,10 @@ def _error_of(scene: Scene, folder: str) -> OSError | None:
         return None
 
 
-def _folder(scene: Scene, path: str) -> Iterator[Step]:
-    """Of a folder: how much in it waits, and the first few of that."""
-    if path and is_junk_folder(path.rpartition("/")[2]):
-        yield from _folders(scene, f"{path}/")
-        return
-    error = _error_of(scene, path)
-    if error is not None:
-        yield in_words("folder", world_trouble(error, Place(scene.spool.inbox, path)))
-        return
-    yield note("file", "it is a folder of the inbox. Ask for a file in it to know more.")
-
-
-def _file(about: os.stat_result | None) -> Iterator[Step]:
+def _file(scene: Scene, path: str) -> Iterator[Step]:
+    about = Place(scene.spool.inbox, path).about()
     if about is None:
-        yield no("file", "no such file lies there.", "Look how it is spelt, or drop it anew.")
+        yield from nowhere_steps(scene, path)
         return
     for is_it, (says, does) in _NO_FILE.items():
         if is_it(about.st_mode):
@@ -191,11 +185,19 @@ def _told_by(pair: Pair) -> str:
 def _of_its_folder(scene: Scene, pair: Pair) -> Iterator[Step]:
     """What its folder has of its own for its result and its originals."""
     rules = scene.settings.rules().of(pair.picture.path)
+    if (model := rules.model(pair.task)) not in (None, _model_for_all(scene, pair)):
+        says = f"its folder has a model of its own, {one_line(str(model))} ({pair.task}_model)."
+        yield note("rules", says)
     if rules.output_format is not None and pair.task == "inpaint":
         yield note("rules", f"results here are written as {rules.output_format} (output_format).")
     if rules.originals is not None:
         does = "archived" if rules.originals == "archive" else "deleted"
         yield note("rules", f"originals here are {does} when the result is safe (originals).")
+
+
+def _model_for_all(scene: Scene, pair: Pair) -> str | None:
+    path = scene.settings.models().get(pair.task)
+    return None if path is None else str(path)
 
 
 def _gates(scene: Scene, path: str, verdict: Verdict) -> Iterator[Step]:
@@ -217,6 +219,8 @@ def _stopped(scene: Scene, gate: str, path: str, verdict: Verdict) -> Iterator[S
         yield note(gate, f"it is about {one_line(waits.path)}, the other one of the pair:")
     if verdict.is_told:
         yield note(gate, "so the daemon found when it tried:")
+    if waits.report.key == "no_model" and verdict.pair and _is_set(scene, verdict.pair):
+        yield note(gate, "the settings have one now, which the daemon that runs has not loaded:")
     key = waits.report.key
     yield from near_misses(scene, path, key)
     yield in_words(gate, waits.report.trouble(), is_patient=key == "not_quiet")
@@ -232,8 +236,7 @@ def _passed(scene: Scene, gate: str, pair: Pair) -> Iterator[Step]:
         case "mask" if pair.mask_file is not None:
             yield yes(gate, "the mask of its folder is there and can be opened.")
         case "model":
-            model = scene.settings.models().get(pair.task)
-            yield yes(gate, f"there is a model for it: {model}.")
+            yield yes(gate, _which_model(scene, pair))
         case "size":
             hold = "it holds" if is_alone else "both files hold"
             yield yes(gate, f"{hold} something.")
@@ -243,6 +246,17 @@ def _passed(scene: Scene, gate: str, pair: Pair) -> Iterator[Step]:
         case "rights":
             them = "it" if is_alone else "both"
             yield yes(gate, f"{scene.user.name}, who runs retouchd, may read and move {them}.")
+
+
+def _is_set(scene: Scene, pair: Pair) -> bool:
+    return scene.settings.rules().of(pair.picture.path).model(pair.task) is not None
+
+
+def _which_model(scene: Scene, pair: Pair) -> str:
+    path = scene.settings.rules().of(pair.picture.path).model(pair.task)
+    if path is not None:
+        return f"there is a model for it: {one_line(path)}."
+    return "there is a model for it: the daemon that runs has one; this command was told of none."
 
 
 def _complete(pair: Pair) -> str:

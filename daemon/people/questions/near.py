@@ -73,7 +73,7 @@ def _says(scene: Scene, near: str, likeness: float) -> str | None:
         return "is no picture by its suffix. Is it meant?" if is_it else None
     if scene.inbox.entry(near) is None:
         return "is no regular file, such as the scan takes."
-    if near in scene.inbox.unpaired:
+    if near in scene.inbox.lonely:
         return "has a name much like it. Is it meant? Then rename it."
     return None
 
@@ -82,7 +82,7 @@ def _misplaced(scene: Scene, path: str) -> Iterator[tuple[str, str]]:
     """Files in other folders that would pair with it if they lay in its own."""
     folder, name = _split(path)
     base = folded(split_suffix(name)[0])
-    for other in scene.inbox.unpaired:
+    for other in scene.inbox.lonely:
         where, each = _split(other)
         stem = folded(split_suffix(each)[0])
         if where == folder or not (base.startswith(stem) or stem.startswith(base)):

@@ -12,10 +12,11 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
+from daemon.folders import FolderSettings
 from daemon.intake.mounts import mount_of, mounts_below
-from daemon.intake.pairing import Pair, Waiting
+from daemon.intake.pairing import Pair, Task, Waiting
 from daemon.intake.scan import Entry
 from daemon.people.standing import SILENT_AFTER_S
 from daemon.people.standpoint import User, rights_of, user_of
@@ -40,6 +41,8 @@ _SEEN: Final = {
     *("not_quiet", "empty", "no_model", "unreadable_kind", "unreadable"),
     *("cannot_be_transparent", "folder_mask_unreadable"),
 }
+# What has nobody to go with it.
+_LONELY: Final = {"companion_missing", "picture_missing", "cannot_be_transparent"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,28 @@ class Scene:
         """Whether a pair that lies there is taken only with a marker."""
         return self.settings.rules().of(path).done_marker
 
+    @cached_property
+    def judged(self) -> Settings:
+        """The settings, but with the models that the daemon has which runs, wherever it tells."""
+        served = self.live.devices if self.live else ()
+        if not served:
+            return self.settings
+        has = {task: model for device in served for task, model in device.models.items()}
+        for_all = {f"{task}_model": self._model(task, has.get(task)) for task in get_args(Task)}
+        tables = dict(self.settings.by_folder)
+        for own in (own for device in served for own in device.folders if own.model):
+            table = tables.get(own.folder) or FolderSettings()
+            name = f"{own.task}_model"
+            if getattr(table, name) is None:
+                tables[own.folder] = table.model_copy(update={name: Path(str(own.model))})
+        return self.settings.model_copy(update={**for_all, "by_folder": tables})
+
+    def _model(self, task: Task, served: str | None) -> Path | None:
+        """The path that is set; where none is, the words of the daemon, which no one opens."""
+        if served is None:
+            return None
+        return self.settings.models().get(task, Path(served))
+
     @property
     def live(self) -> Snapshot | None:
         """What a daemon that runs and looks says of itself now."""
@@ -102,7 +127,7 @@ class Looked:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._now = 0.0
-        deaf = scene.settings.model_copy(update={"events": False})
+        deaf = scene.judged.model_copy(update={"events": False})
         self._inbox = Inbox(deaf, scene.spool.inbox, lambda: self._now)
         try:
             self._inbox.look()
@@ -133,9 +158,22 @@ class Looked:
         return next((kind[name] for kind in kinds if name in kind), None)
 
     @cached_property
-    def unpaired(self) -> frozenset[str]:
-        """The paths of all pictures and companions that belong to no pair."""
-        return frozenset(path for path in self._waiting if path not in self._pairs)
+    def lonely(self) -> frozenset[str]:
+        """The paths of all pictures and companions that have no partner, nor one too many."""
+        alone = (each for each in self._waiting.values() if each.report.key in _LONELY)
+        return frozenset(each.path for each in alone if each.path not in self._pairs)
+
+    def pair_of(self, path: str) -> Pair | None:
+        """The pair that a file belongs to."""
+        return self._pairs.get(path)
+
+    def below(self, folder: str) -> list[Verdict]:
+        """What the daemon would do with all that lies in a folder and below, a pair once."""
+        top = f"{folder}/" if folder else ""
+        held = sorted(path for path in {*self._pairs, *self._waiting} if path.startswith(top))
+        pairs = {id(pair): path for path in held if (pair := self._pairs.get(path))}
+        once = set(pairs.values())
+        return [self.verdict(p) for p in held if p in once or p not in self._pairs]
 
     def verdict(self, path: str) -> Verdict:
         """What the daemon would do with a file, or waits for."""

@@ -5,6 +5,7 @@ Looks, and changes nothing. The first cross says what to do.
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from daemon.events import configure
 from daemon.people.questions.answers import Answer, Step, in_words, no, note, yes
@@ -12,6 +13,7 @@ from daemon.people.questions.at_work import work_steps
 from daemon.people.questions.elsewhere import became_of, in_archive, in_failed, in_outbox, in_work
 from daemon.people.questions.in_inbox import inbox_steps
 from daemon.people.questions.meant import Meant, find_meant
+from daemon.people.questions.outside import outside_steps
 from daemon.people.questions.scene import Scene, scene_of
 from daemon.people.standpoint import seen_as
 from daemon.people.telling import print_answer, print_as_json
@@ -19,6 +21,8 @@ from daemon.places import Place
 from daemon.reasons import Trouble, one_line, world_trouble
 from daemon.settings import Settings
 from daemon.spool.looking import find_spool, worker_of
+
+_MOST_LISTED: Final = 10
 
 
 def answer_why(settings: Settings, paths: Sequence[str], *, as_json: bool) -> bool:
@@ -42,15 +46,11 @@ def answer_why(settings: Settings, paths: Sequence[str], *, as_json: bool) -> bo
 def why(scene: Scene, asked: str) -> Answer:
     """Answer for a path, as a person wrote it."""
     meant = find_meant(scene, asked)
-    name = str(meant.place(scene))
-    return Answer(one_line(asked), one_line(name), tuple(_steps(scene, meant)))
+    return Answer(one_line(asked), one_line(meant.told(scene)), tuple(_steps(scene, meant)))
 
 
 def _steps(scene: Scene, meant: Meant) -> Iterator[Step]:
     yield from _spool(scene)
-    if meant.others:
-        more = f" and {len(meant.others) - 1} more" if len(meant.others) > 1 else ""
-        yield note("path", f"of that name there is also {one_line(meant.others[0])}{more}.")
     try:
         yield from _about(scene, meant)
     except OSError as error:
@@ -68,30 +68,46 @@ def _about(scene: Scene, meant: Meant) -> Iterator[Step]:
         case "work":
             yield from in_work(scene, meant.path)
             yield from work_steps(scene)
+        case "several":
+            yield from _several(meant.others)
         case "outside":
-            yield no(
-                "path",
-                "it lies in none of the spool's folders, so retouchd knows nothing of it.",
-                f"Put it into the inbox, {one_line(str(scene.spool.inbox))}, or below.",
-            )
+            yield from outside_steps(scene, meant.path)
         case "inbox":
             yield from _in_inbox(scene, meant.path)
 
 
 def _in_inbox(scene: Scene, path: str) -> Iterator[Step]:
-    is_there = Place(scene.spool.inbox, path).is_there()
+    place = Place(scene.spool.inbox, path)
+    if place.is_folder():
+        yield yes("path", _which_folder(path))
+        yield from work_steps(scene)
+        yield from inbox_steps(scene, path)
+        return
     before = list(became_of(scene, path))
-    if not is_there and before:
+    if not place.is_there() and before:
         yield note("path", "it lies in the inbox no more.")
         yield from before
         if any(step.subject == "work" for step in before):
             yield from work_steps(scene)
         return
-    yield yes("path", f"it is meant to be in the inbox, as {one_line(path) or 'all of it'}.")
+    if place.is_there():
+        yield yes("path", f"it lies in the inbox, as {one_line(path)}.")
     yield from work_steps(scene)
     yield from inbox_steps(scene, path)
     # A name that comes again is told what became of the one before it; that is in nobody's way.
-    yield from (note("before", step.says) for step in before)
+    yield from (note("before", step.says) for step in before if step.subject != "how")
+
+
+def _which_folder(path: str) -> str:
+    return f"it is a folder of the inbox, {one_line(path)}." if path else "it is the inbox itself."
+
+
+def _several(paths: Sequence[str]) -> Iterator[Step]:
+    does = "Ask for the one that is meant, by its whole path."
+    yield no("path", f"{len(paths)} files are called so.", does)
+    yield from (note("path", one_line(path)) for path in paths[:_MOST_LISTED])
+    if len(paths) > _MOST_LISTED:
+        yield note("path", f"and {len(paths) - _MOST_LISTED} more.")
 
 
 def _spool(scene: Scene) -> Iterator[Step]:

@@ -83,7 +83,12 @@ def test_a_run_cut_off_and_resumed_learns_as_if_it_had_not_been(
 
 
 @pytest.mark.parametrize(
-    ("loss", "prefill"), [("alpha", False), ("alpha", True), ("composition", True)]
+    ("loss", "prefill"),
+    [
+        ("alpha", False),
+        ("alpha", True),
+        pytest.param("composition", True, marks=pytest.mark.slow),  # a minute and more
+    ],
 )
 def test_one_batch_learned_by_heart_drives_the_loss_near_zero(
     tmp_path: Path, loss: str, prefill: bool

@@ -1,0 +1,175 @@
+"""`retouchd why` and names as people write them: bare, as they were shown, or with a slip."""
+
+import os
+from pathlib import Path
+
+import pytest
+from chronicles import done
+from test_retry import failed, failed_pair
+from test_why import ask, cross, crosses, put, said
+
+from daemon.people.naming import nearest
+from daemon.people.questions import scene as scenes
+from daemon.people.questions.answers import Answer
+from daemon.reasons import one_line
+from daemon.settings import Settings
+from daemon.spool.book import Book
+from daemon.spool.layout import Spool, open_spool
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, alone: None) -> None:
+    monkeypatch.setattr(scenes, "WATCHED_S", 0.01)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        spool=tmp_path / "spool", inpaint_model=Path("/models/tiny.pt"), quiet_period_s=0
+    )
+
+
+@pytest.fixture
+def spool(settings: Settings) -> Spool:
+    return open_spool(settings)
+
+
+def whole(answer: Answer) -> str:
+    return " ".join(step.says for step in answer.steps)
+
+
+@pytest.mark.parametrize("asked", ["size.jpg", "size_mask.png", "bad/size.jpg"])
+def test_a_name_of_what_failed_in_a_folder_is_found(
+    asked: str, settings: Settings, spool: Spool
+) -> None:
+    failed(spool, "far/bad/size", "dog")
+    answer = ask(settings, asked)
+    assert cross(answer).reason == "mask_covers_everything"
+    assert "far/bad/size.jpg" in whole(answer)
+
+
+def test_a_name_that_got_a_number_in_failed_is_found(settings: Settings, spool: Spool) -> None:
+    failed(spool, "day/cat", "day/cat")
+    answer = ask(settings, "cat.2.jpg")
+    assert answer.meant == str(spool.failed / "day/cat.2.jpg")
+    assert cross(answer).reason == "mask_covers_everything"
+
+
+def test_a_name_that_only_the_book_knows_is_found(settings: Settings, spool: Spool) -> None:
+    Book(spool.books).append(done(1, "day/cat.jpg"))
+    Path("cat.jpg").touch()  # the one that was dropped, as it lies where it came from
+    answer = ask(settings, "cat.jpg")
+    assert answer.meant == str(spool.inbox / "day/cat.jpg")
+    assert "it lies in the inbox no more." in said(answer, "path")
+    assert "day/cat.png" in said(answer, "done")
+
+
+def test_a_result_that_only_the_book_knows_is_found(settings: Settings, spool: Spool) -> None:
+    Book(spool.books).append(done(1, "day/cat.jpg"))
+    (spool.outbox / "day").mkdir()
+    (spool.outbox / "day/cat.png").touch()
+    assert ask(settings, "cat.png").meant == str(spool.outbox / "day/cat.png")
+
+
+def test_what_lies_somewhere_is_meant_before_what_the_book_tells_of(
+    settings: Settings, spool: Spool
+) -> None:
+    Book(spool.books).append(done(1, "old/cat.jpg"))
+    put(spool, "day/cat.jpg")
+    assert ask(settings, "cat.jpg").meant == str(spool.inbox / "day/cat.jpg")
+
+
+def test_several_of_a_name_are_listed_and_each_can_be_asked_for(
+    settings: Settings, spool: Spool
+) -> None:
+    put(spool, "a/cat.jpg", "b/c/cat.jpg")
+    failed(spool, "d/cat")
+    answer = ask(settings, "cat.jpg")
+    assert answer.needs_somebody
+    assert answer.meant == "cat.jpg"
+    assert cross(answer).says == "3 files are called so."
+    listed = [step.says for step in answer.steps if step.subject == "path"][1:]
+    assert [Path(path).parts[-2] for path in listed] == ["a", "c", "d"]
+    assert [ask(settings, path).meant for path in listed] == listed
+
+
+def test_of_a_pair_in_parallel_trees_that_has_one_name_the_picture_is_meant(
+    settings: Settings, spool: Spool
+) -> None:
+    failed_pair(spool, "b/images/dog.png", "b/masks/dog.png")
+    put(spool, "a/images/cat.png", "a/masks/cat.png")
+    assert ask(settings, "cat.png").meant == str(spool.inbox / "a/images/cat.png")
+    assert ask(settings, "dog.png").meant == str(spool.inbox / "b/images/dog.png")
+    Book(spool.books).append(done(1, "c/images/cow.png", companion="c/masks/cow.png"))
+    assert ask(settings, "cow.png").meant == str(spool.inbox / "c/images/cow.png")
+
+
+def test_of_very_many_of_a_name_a_few_are_listed(settings: Settings, spool: Spool) -> None:
+    for number in range(30):
+        Book(spool.books).append(done(number, f"{number}/cat.jpg"))
+    answer = ask(settings, "cat.jpg")
+    assert cross(answer).says == "30 files are called so."
+    assert len(answer.steps) == 13
+    assert answer.steps[-1].says == "and 20 more."
+
+
+@pytest.mark.parametrize("asked", ["COFFEE.JPG", "coffe.jpg", "coffee.jpeg", "day/cofee.jpg"])
+def test_a_name_with_a_slip_is_told_what_is_near(
+    asked: str, settings: Settings, spool: Spool
+) -> None:
+    put(spool, "day/coffee.jpg", "tea.jpg")
+    failed(spool, "bad/toffee")
+    Book(spool.books).append(done(1, "old/coffee2.jpg"))
+    answer = ask(settings, asked)
+    near = said(answer, "near")
+    assert f"{spool.inbox}/day/coffee.jpg has nearly that name" in near
+    assert "tea.jpg" not in near
+    assert cross(answer).does == "Look how it is spelt."
+
+
+def test_a_slip_in_the_name_of_what_failed_or_was_done_is_told_too(
+    settings: Settings, spool: Spool
+) -> None:
+    failed(spool, "bad/coffee")
+    Book(spool.books).append(done(1, "old/tomato.jpg"))
+    assert "bad/coffee.jpg" in said(ask(settings, "cofee.jpg"), "near")
+    assert "old/tomato.jpg" in said(ask(settings, "tomatoe.jpg"), "near")
+
+
+def test_a_name_that_nobody_knows_may_be_dropped_anew(settings: Settings, spool: Spool) -> None:
+    put(spool, "cat.jpg")
+    step = cross(ask(settings, "thunderstorm.jpg"))
+    assert "the book tells of none" in step.says
+    assert "drop it anew" in step.does
+
+
+def test_numbers_that_differ_are_no_slip() -> None:
+    assert nearest("IMG_0003.jpg", ["IMG_0002.jpg", "IMG_0004.jpg", "IGM_0003.jpg"]) == [
+        "IGM_0003.jpg"
+    ]
+
+
+@pytest.mark.parametrize("name", [b"lonely\nline.jpg", b"latin\xe9.jpg", b"day/a\x1b[31m.jpg"])
+@pytest.mark.parametrize("form", ["bare", "inbox", "absolute"])
+def test_a_name_is_taken_as_it_is_shown(
+    name: bytes, form: str, settings: Settings, spool: Spool
+) -> None:
+    path = os.fsdecode(name)
+    put(spool, path)
+    shown = one_line(path)
+    assert shown != path
+    asked = {"bare": shown.split("/")[-1], "inbox": shown, "absolute": f"{spool.inbox}/{shown}"}
+    answer = ask(settings, asked[form])
+    assert answer.meant == f"{spool.inbox}/{shown}"
+    assert cross(answer).reason == "companion_missing"
+
+
+def test_a_name_that_is_there_is_meant_before_one_that_is_shown_so(
+    settings: Settings, spool: Spool
+) -> None:
+    put(spool, "a\\nb.jpg", "a\nb.jpg", "a\nb_mask.png")
+    for asked in ("a\\nb.jpg", str(spool.inbox / "a\\nb.jpg")):
+        assert cross(ask(settings, asked)).reason == "companion_missing"
+    assert crosses(ask(settings, "a\nb.jpg")) == []
