@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 from daemon.places import Place
 from daemon.spool import files
-from daemon.spool.book import FOLDER, REBUILT, Ended, ended_of, months_in
+from daemon.spool.book import FOLDER, REBUILT, months_in
+from daemon.spool.entries import Ended, ended_of
 
 # How a line begins and ends that was written whole.
 _LINE: Final = re.compile(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.reasons import Report
-from daemon.spool.book import Ended, Facts
+from daemon.spool.entries import Ended, Facts
 from daemon.supervisor.snapshot import Served, Snapshot
 from daemon.supervisor.tally import Tally
 

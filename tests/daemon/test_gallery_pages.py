@@ -17,7 +17,7 @@ from daemon.people.pages import Gallery
 from daemon.people.pages.albums import PER_PAGE
 from daemon.people.pages.frame import MARK, MARK_WITHIN
 from daemon.spool import files
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.spool.layout import Spool
 from daemon.worker.bands import Matte
 from daemon.worker.filling import Filled

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from daemon import __version__
 from daemon.settings import HOOK_VARIABLES
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.supervisor.joblog import utc
 
 

@@ -30,7 +30,7 @@ from daemon.people.pages.frame import MARK_WITHIN, MOST_LISTED, is_own
 from daemon.people.pages.status import LIFE_S, status_body, status_page
 from daemon.places import Place
 from daemon.spool import files
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.spool.layout import Spool
 from daemon.supervisor.snapshot import Snapshot
 
