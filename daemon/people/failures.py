@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from daemon.places import Place
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.spool.found_notes import find_note, lies_below
 
 

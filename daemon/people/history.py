@@ -16,7 +16,8 @@ from daemon.people.outline import clock, told_report, words
 from daemon.people.reach import reached_work
 from daemon.reasons import one_line
 from daemon.settings import Settings
-from daemon.spool.book import Book, Ended
+from daemon.spool.book import Book
+from daemon.spool.entries import Ended
 
 MOST_LISTED: Final = 20
 

@@ -2,7 +2,8 @@
 
 from contextlib import suppress
 
-from daemon.spool.book import Book, Ended, Mark
+from daemon.spool.book import Book, Mark
+from daemon.spool.entries import Ended
 
 
 class News:

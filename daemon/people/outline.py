@@ -9,7 +9,7 @@ from daemon.intake.pairing import Waiting
 from daemon.people.standing import Life, Standing, advice_for_book
 from daemon.reasons import Report, one_line
 from daemon.spans import span
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.supervisor.snapshot import Served, Snapshot
 
 # Of each list so many lines are shown.

@@ -19,7 +19,8 @@ from daemon.places import Place
 from daemon.reasons import one_line
 from daemon.settings import Settings
 from daemon.spool import files
-from daemon.spool.book import Book, Ended
+from daemon.spool.book import Book
+from daemon.spool.entries import Ended
 from daemon.spool.notes import Note, read_note
 from daemon.supervisor.joblog import read_log
 

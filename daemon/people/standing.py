@@ -15,7 +15,8 @@ from daemon.people.state import read_state
 from daemon.places import Place
 from daemon.reasons import Trouble, world_trouble
 from daemon.settings import Settings
-from daemon.spool.book import Book, Ended
+from daemon.spool.book import Book
+from daemon.spool.entries import Ended
 from daemon.spool.layout import HIDDEN_WORK, is_locked
 from daemon.spool.pausing import paused_since
 from daemon.supervisor.snapshot import Snapshot

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from daemon.intake.pairing import Waiting
 from daemon.places import Place
-from daemon.reasons import REASONS, Report
 from daemon.spool import files
+from daemon.spool.entries import report_of
 from daemon.supervisor.snapshot import OfFolder, Running, Served, Snapshot
 from daemon.supervisor.tally import Tally
 
@@ -67,9 +67,9 @@ def _snapshot(data: dict[str, Any]) -> Snapshot:
             "running": _all(lambda each: Running(**each), data["running"]),
             "ready": tuple(data["ready"]),
             "settling": tuple(data["settling"]),
-            "waiting": _all(lambda w: Waiting(w["path"], _report(w["report"])), data["waiting"]),
-            "holds": data["holds"] and _report(data["holds"]),
-            "stuck": data["stuck"] and _report(data["stuck"]),
+            "waiting": _all(lambda w: Waiting(w["path"], report_of(w["report"])), data["waiting"]),
+            "holds": data["holds"] and report_of(data["holds"]),
+            "stuck": data["stuck"] and report_of(data["stuck"]),
             "devices": _all(_served, data["devices"]),
         }
     )
@@ -81,9 +81,3 @@ def _all(made: Callable[[Any], Any], values: list[Any]) -> tuple[Any, ...]:
 
 def _served(data: dict[str, Any]) -> Served:
     return Served(**{**data, "folders": _all(lambda each: OfFolder(**each), data["folders"])})
-
-
-def _report(data: dict[str, Any]) -> Report:
-    if data["key"] not in REASONS:
-        raise ValueError("a reason that there is not")
-    return Report(**data)

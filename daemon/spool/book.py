@@ -21,17 +21,15 @@ import re
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from io import BufferedReader
 from itertools import chain
-from math import isfinite
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Final, NamedTuple
 
-from daemon.intake.pairing import Role, Task
 from daemon.places import Place
-from daemon.reasons import REASONS, Report
 from daemon.spool import files
+from daemon.spool.entries import Ended, ended_of, line_of
 
 FOLDER: Final = ".book"
 REBUILT: Final = "rebuilt.jsonl"
@@ -39,68 +37,8 @@ REBUILT: Final = "rebuilt.jsonl"
 _SUFFIX: Final = ".jsonl"
 _MONTH: Final = re.compile(r"\d{4}-\d\d\.jsonl", re.ASCII)
 _BLOCK_BYTES: Final = 1 << 16
-# What lies beside a result, by what follows the name that a job's outputs share.
-_BESIDE: Final = (".log", ".preview.jpg", ".trimap.png", ".alpha.png")
 # Ten times what a line of the longest names takes.
 _LONGEST_BYTES: Final = 1 << 22
-# The year 5000: later than any clock, and a date to every reader.
-_LATEST: Final = 95_617_584_000.0
-
-Outcome = Literal["done", "failed"]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the worker told of a job that was done.
-
-    `width` and `height` are the picture's, in pixels. `seconds` is the time of each step, as in the
-    job's log. `model` is what the log says of it, in one line; `model_sha256` its artifact's.
-    `preview` is the width and height of one panel of the preview, in pixels; None without one.
-    """
-
-    width: int
-    height: int
-    seconds: dict[str, float]
-    model: str
-    model_sha256: str
-    device: str
-    notes: tuple[str, ...] = ()
-    preview: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a job ended. Paths are relative: `picture` and `companion` to the inbox, `outputs` to the
-    outbox (the log and the preview among them), `note` (the reason's file) to `failed`.
-    `companion` is a folder's mask in full where that served, and the picture's own path where its
-    transparency did.
-
-    Times are seconds since 1970. `facts` are there where it was done, `report` where it failed.
-    """
-
-    job: str
-    outcome: Outcome
-    ended_at: float
-    claimed_at: float
-    task: Task
-    role: Role
-    picture: str
-    companion: str
-    attempts: int
-    outputs: tuple[str, ...] = ()
-    facts: Facts | None = None
-    report: Report | None = None
-    note: str | None = None
-    story: tuple[str, ...] = field(default=())
-
-    @property
-    def result(self) -> str | None:
-        """Which of the outputs people want: the retouched picture or the cut-out, in whatever order
-        they stand; None where there is none."""
-        log = next((path for path in self.outputs if path.endswith(".log")), "")
-        shared = log.removesuffix(".log")
-        beside = {f"{shared}{ending}" for ending in _BESIDE}
-        return next((path for path in self.outputs if path not in beside), None)
 
 
 class Mark(NamedTuple):
@@ -255,107 +193,6 @@ def _is_file(about: os.stat_result | OSError) -> bool:
 def _no_folder(place: Place) -> OSError:
     # Not ENOTDIR: "it is not there" would be said of that.
     return OSError(errno.ELOOP, "it is no folder; move it away", str(place))
-
-
-def line_of(ended: Ended) -> bytes:
-    """A job's line, with its end."""
-    # ASCII: names that are no UTF-8 travel as escaped surrogates and come back as they were.
-    return json.dumps(asdict(ended), separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def ended_of(line: bytes) -> Ended:
-    """A job from its line. Raises `ValueError` for one that a crash cut off, or is none of ours.
-
-    What a later version may have added is left out.
-    """
-    try:
-        data: dict[str, Any] = json.loads(line.decode("ascii"))
-        facts, report, note = data.get("facts"), data.get("report"), data.get("note")
-        return Ended(
-            job=_text(data["job"]),
-            outcome=_one_of(data["outcome"], Outcome),
-            ended_at=_time(data["ended_at"]),
-            claimed_at=_time(data["claimed_at"]),
-            task=_one_of(data["task"], Task),
-            role=_one_of(data["role"], Role),
-            picture=_text(data["picture"]),
-            companion=_text(data["companion"]),
-            attempts=_count(data["attempts"]),
-            outputs=_texts(data.get("outputs", [])),
-            facts=None if facts is None else facts_of(facts),
-            report=None if report is None else _report(report),
-            note=None if note is None else _text(note),
-            story=_texts(data.get("story", [])),
-        )
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"no line of the book: {error!r}") from None
-
-
-def facts_of(data: Any) -> Facts:
-    """Facts from what JSON made of them. Raises `ValueError`, `TypeError` or `KeyError`."""
-    preview = data.get("preview")
-    return Facts(
-        width=_count(data["width"]),
-        height=_count(data["height"]),
-        seconds={_text(step): _number(seconds) for step, seconds in data["seconds"].items()},
-        model=_text(data["model"]),
-        model_sha256=_text(data["model_sha256"]),
-        device=_text(data["device"]),
-        notes=_texts(data.get("notes", [])),
-        preview=None if preview is None else _pair(preview),
-    )
-
-
-def _report(data: Any) -> Report:
-    if data["key"] not in REASONS:
-        raise ValueError("a reason that there is not")
-    facts = data["facts"].items()
-    return Report(data["key"], {_text(name): _plain(value) for name, value in facts})
-
-
-def _plain(value: Any) -> str | int | float:
-    return value if isinstance(value, str) else _number(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is no list")
-    return tuple(map(_text, value))
-
-
-def _number(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
-        raise TypeError(f"{value!r} is no number")
-    return value
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise TypeError(f"{value!r} is no count")
-    return value
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    first, second = map(_count, value)
-    return first, second
-
-
-def _time(value: Any) -> float:
-    if not 0 <= _number(value) <= _LATEST:
-        raise ValueError(f"{value!r} is no time")
-    return _number(value)
-
-
-def _one_of(value: Any, choices: Any) -> Any:
-    if value not in get_args(choices):
-        raise ValueError(f"{value!r} is none of them")
-    return value
 
 
 def _from_end(file: BufferedReader) -> Iterator[bytes]:

@@ -7,7 +7,8 @@ again, and the book counts the last.
 import time
 
 from daemon.reasons import Report
-from daemon.spool.book import Book, Ended, Outcome
+from daemon.spool.book import Book
+from daemon.spool.entries import Ended, Outcome
 from daemon.spool.layout import Spool
 from daemon.spool.record import Record
 

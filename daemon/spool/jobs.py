@@ -29,8 +29,8 @@ from daemon.intake.scan import Entry, Identity
 from daemon.places import Place
 from daemon.reasons import Trouble, one_line
 from daemon.spool import files
-from daemon.spool.book import Facts
 from daemon.spool.closed import in_its_own_way
+from daemon.spool.entries import Facts
 from daemon.spool.holding import make_rooms, require_rooms
 from daemon.spool.layout import Spool
 from daemon.spool.numbers import free_targets

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 from daemon.places import Place
 from daemon.spool import files
-from daemon.spool.book import FOLDER, REBUILT, Ended, ended_of, months_in
+from daemon.spool.book import FOLDER, REBUILT, months_in
+from daemon.spool.entries import Ended, ended_of
 
 # How a line begins and ends that was written whole.
 _LINE: Final = re.compile(
@@ -116,9 +117,9 @@ class Positions:
     def _new_lines(self) -> Iterator[_Line]:
         months = months_in(self._folder)
         # Only the newest grows; since the last look there may be a newer one.
-        seen = max((name for name in self._ends if name != REBUILT), default="")
+        seen = max((name for name in months if name in self._ends), default="")
         for name in months:
-            if name >= seen or name == months[-1]:
+            if name >= seen:
                 yield from self._lines_of(name)
 
     def _lines_of(self, name: str) -> Iterator[_Line]:

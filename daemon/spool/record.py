@@ -15,7 +15,7 @@ from daemon.intake.scan import Entry, Identity
 from daemon.places import Place
 from daemon.reasons import REASONS, Report
 from daemon.spool import files
-from daemon.spool.book import Facts, facts_of
+from daemon.spool.entries import Facts, facts_of
 from daemon.spool.layout import Spool
 
 RECORD: Final = "record.json"

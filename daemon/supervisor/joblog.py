@@ -14,7 +14,7 @@ from typing import Final
 import daemon
 from daemon.intake.pairing import Role, Task
 from daemon.reasons import one_line
-from daemon.spool.book import Ended, Facts
+from daemon.spool.entries import Ended, Facts
 from daemon.spool.record import Record
 from daemon.worker.protocol import Done, Hello, Input, Model
 

@@ -14,7 +14,7 @@ import pytest
 from daemon.places import Place
 from daemon.reasons import Report
 from daemon.spool import files
-from daemon.spool.book import Ended, Facts
+from daemon.spool.entries import Ended, Facts
 from daemon.supervisor.snapshot import Served, Snapshot
 from daemon.supervisor.tally import Tally
 

@@ -19,7 +19,8 @@ from test_jobs import claim, produce
 from daemon.places import Place
 from daemon.reasons import Report, Trouble, world_trouble
 from daemon.spool import book, files, jobs, recovery
-from daemon.spool.book import REBUILT, Book, Ended, Facts, Mark, ended_of, line_of
+from daemon.spool.book import REBUILT, Book, Mark
+from daemon.spool.entries import Ended, Facts, ended_of, line_of
 from daemon.spool.layout import Spool
 from daemon.spool.positions import Positions
 from daemon.spool.record import RECORD, Record, State, load

@@ -22,7 +22,8 @@ from daemon.intake.scan import Survey
 from daemon.reasons import Trouble
 from daemon.settings import Settings
 from daemon.spool import files, jobs
-from daemon.spool.book import Book, Facts
+from daemon.spool.book import Book
+from daemon.spool.entries import Facts
 from daemon.spool.holding import remove_left_rooms
 from daemon.spool.layout import HIDDEN_ROOMS, Spool, open_spool
 from daemon.spool.record import Record

@@ -23,7 +23,7 @@ from daemon.people.pages.frame import MARK, MARK_WITHIN
 from daemon.places import Place
 from daemon.reasons import Trouble
 from daemon.spool import files
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.spool.layout import Spool
 from daemon.worker.bands import Matte
 from daemon.worker.filling import Filled

@@ -23,7 +23,8 @@ from daemon.people.calls.channel import (
 from daemon.people.calls.ledger import Ledger
 from daemon.people.calls.process import Called
 from daemon.places import Place
-from daemon.spool.book import Book, Ended
+from daemon.spool.book import Book
+from daemon.spool.entries import Ended
 
 DAY_S = 86400.0
 MINUTE_S = 60.0

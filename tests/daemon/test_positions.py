@@ -13,7 +13,8 @@ from chronicles import done, failed, spoil
 
 from daemon.places import Place
 from daemon.spool import files
-from daemon.spool.book import FOLDER, REBUILT, Book, line_of
+from daemon.spool.book import FOLDER, REBUILT, Book
+from daemon.spool.entries import line_of
 from daemon.spool.positions import Positions
 
 MONTH_S = 31 * 86_400

@@ -14,7 +14,7 @@ from daemon.people.pages.elements import text_of
 from daemon.people.pages.frame import MOST_LISTED
 from daemon.people.pages.status import LIFE_S, status_body, status_page
 from daemon.reasons import REASONS, Kind, Report
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.spool.layout import Spool
 from daemon.supervisor.snapshot import MOST_TOLD, OfFolder, Running, Served, Snapshot
 from daemon.supervisor.tally import Tally

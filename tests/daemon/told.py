@@ -8,7 +8,7 @@ from typing import Any
 
 from daemon.people.monitoring.metrics import MetricsFile
 from daemon.reasons import Report
-from daemon.spool.book import Ended, Facts
+from daemon.spool.entries import Ended, Facts
 from daemon.supervisor.snapshot import Snapshot
 from daemon.supervisor.tally import Tally
 

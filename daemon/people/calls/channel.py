@@ -17,7 +17,8 @@ import structlog
 from daemon.events import Event
 from daemon.people.calls.ledger import Late, Ledger, Position
 from daemon.people.calls.process import Called
-from daemon.spool.book import Book, Ended
+from daemon.spool.book import Book
+from daemon.spool.entries import Ended
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from daemon import __version__
 from daemon.settings import HOOK_VARIABLES
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.supervisor.joblog import utc
 
 # In bytes. Linux takes 128 KiB a variable and mostly 2 MiB in all; a path that can be opened by its

@@ -23,7 +23,8 @@ from daemon.people.calls.ledger import Ledger
 from daemon.people.calls.process import Called, call
 from daemon.places import Place
 from daemon.settings import Settings
-from daemon.spool.book import Book, Ended
+from daemon.spool.book import Book
+from daemon.spool.entries import Ended
 from daemon.supervisor.snapshot import Snapshot
 
 log = structlog.get_logger()

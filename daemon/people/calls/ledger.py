@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 
 from daemon.places import Place
 from daemon.spool import files
-from daemon.spool.book import Ended, Mark, ended_of, line_of
+from daemon.spool.book import Mark
+from daemon.spool.entries import Ended, ended_of, line_of
 
 _POSITION: Final = "position"
 _SUFFIX: Final = ".json"

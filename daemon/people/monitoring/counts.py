@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, get_args
 
 from daemon.intake.pairing import Task
-from daemon.spool.book import Ended, Outcome
+from daemon.spool.entries import Ended, Outcome
 
 # Those that the worker times. One that an intruder holds may call its steps what it likes, and each
 # name would be kept for ever by whoever collects: another is counted as `other`.

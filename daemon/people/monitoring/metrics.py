@@ -17,7 +17,7 @@ from daemon.people.monitoring.exposition import Family, Sample, exposed
 from daemon.places import Place
 from daemon.reasons import REASONS, Kind, Report
 from daemon.spool import files
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.spool.files import Ownership
 from daemon.supervisor.snapshot import Snapshot
 

@@ -15,7 +15,7 @@ from daemon.people.pages.cards import card, shapes
 from daemon.people.pages.elements import Html, joined, tag
 from daemon.people.pages.frame import foot, page
 from daemon.people.pages.remarks import of_models
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 
 INDEX: Final = "index.html"
 STATUS: Final = "status.html"

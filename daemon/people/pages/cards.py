@@ -6,7 +6,7 @@ from typing import Final
 from daemon.people.pages.elements import Html, cut, joined, link_to, name_of, tag, text_of
 from daemon.people.pages.frame import MOST_OF_A_TEXT, moment
 from daemon.people.pages.remarks import how_made, is_unchanged, of_picture
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.worker.protocol import MOST_PREVIEWED
 
 _MOST_OF_A_NAME: Final = 300

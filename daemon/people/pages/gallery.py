@@ -38,7 +38,7 @@ from daemon.people.pages.unread import unread
 from daemon.places import Place
 from daemon.reasons import Trouble, world_trouble
 from daemon.spool import files
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.spool.layout import Spool
 from daemon.supervisor.snapshot import Snapshot
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from daemon.people.pages.elements import Html, cut, joined, tag
-from daemon.spool.book import Ended, Facts
+from daemon.spool.entries import Ended, Facts
 
 _OF_A_MODEL: Final = "the model: "
 # That stands on the card as well, and stands out: the result is good for nothing.

@@ -9,7 +9,7 @@ from daemon.people.pages.cards import failure
 from daemon.people.pages.elements import Html, cut, joined, name_of, tag
 from daemon.people.pages.frame import MOST_LISTED, MOST_OF_A_TEXT, foot, moment, page
 from daemon.people.pages.headline import boxes, sentence
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.supervisor.snapshot import Running, Served, Snapshot
 
 _TASKS: Final = {"inpaint": "Its holes are filled", "matting": "It is cut out"}

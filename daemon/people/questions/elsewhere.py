@@ -14,7 +14,7 @@ from daemon.people.questions.scene import Scene
 from daemon.places import Place
 from daemon.reasons import REASONS, one_line
 from daemon.spool import files
-from daemon.spool.book import Ended
+from daemon.spool.entries import Ended
 from daemon.spool.fallen import find_fallen
 from daemon.spool.found_notes import NOTE_SUFFIX, FoundNote, find_note, note_of, notes_in
 from daemon.spool.record import Record, State, load

@@ -15,7 +15,8 @@ from daemon.people.questions.scene import Scene
 from daemon.people.rebuilding import read_log_at
 from daemon.places import Place
 from daemon.reasons import one_line
-from daemon.spool.book import Book, Ended
+from daemon.spool.book import Book
+from daemon.spool.entries import Ended
 
 _MOST_ENDS: Final = 5
 
