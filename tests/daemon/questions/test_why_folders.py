@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_why import ask, cross, crosses, put, said
+from asking import ask, cross, crosses, put, said
 
 from daemon.folders import FolderSettings
 from daemon.intake.pairing import Waiting
-from daemon.people.questions import scene as scenes
 from daemon.people.questions.scene import Scene
 from daemon.people.questions.why import why
 from daemon.people.standpoint import user_of
@@ -20,11 +19,6 @@ from daemon.spool.layout import Spool, open_spool
 from daemon.spool.looking import find_spool
 from daemon.supervisor.snapshot import Snapshot
 from daemon.supervisor.tally import Tally
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, alone: None) -> None:
-    monkeypatch.setattr(scenes, "WATCHED_S", 0.01)
 
 
 @pytest.fixture

@@ -2,45 +2,24 @@
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import ask, cross, crosses, put, said
 from chronicles import AT, FACTS, done
 from test_book import FACTS as OTHER_FACTS
 from test_jobs import drop, produce
 from test_retry import fail, failed
-from test_why import ask, cross, crosses, put, said
 
 from daemon.people.outline import clock
 from daemon.people.pages.elements import Html
 from daemon.people.pages.frame import page
-from daemon.people.questions import scene as scenes
 from daemon.people.questions.answers import Answer
 from daemon.reasons import Trouble
 from daemon.settings import Settings
 from daemon.spool import jobs
 from daemon.spool.book import Book
-from daemon.spool.layout import Spool, open_spool
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, alone: None) -> None:
-    monkeypatch.setattr(scenes, "WATCHED_S", 0.01)
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(
-        spool=tmp_path / "spool", inpaint_model=Path("/models/tiny.pt"), quiet_period_s=0
-    )
-
-
-@pytest.fixture
-def spool(settings: Settings) -> Spool:
-    return open_spool(settings)
+from daemon.spool.layout import Spool
 
 
 def finish(spool: Spool, name: str, **facts: Any) -> str:

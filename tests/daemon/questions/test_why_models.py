@@ -7,33 +7,22 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from test_why import ask, cross, crosses, put, said
+from asking import ask, cross, crosses, put, said
 
 from daemon.intake.pairing import Task
-from daemon.people.questions import scene as scenes
 from daemon.people.questions.answers import Answer
 from daemon.people.questions.scene import Scene
 from daemon.people.questions.why import why
 from daemon.people.standpoint import user_of
 from daemon.settings import Settings
-from daemon.spool.layout import Spool, open_spool
+from daemon.spool.layout import Spool
 from daemon.supervisor.snapshot import OfFolder, Served, Snapshot
 from daemon.supervisor.tally import Tally
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, alone: None) -> None:
-    monkeypatch.setattr(scenes, "WATCHED_S", 0.01)
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(spool=tmp_path / "spool", quiet_period_s=0)
-
-
-@pytest.fixture
-def spool(settings: Settings) -> Spool:
-    return open_spool(settings)
 
 
 def ask_beside(

@@ -8,64 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import ask, cross, crosses, put, said
 from listings import files_below
 from outside import everything
 
 from daemon import cli
-from daemon.people.questions import scene as scenes
-from daemon.people.questions.answers import Answer, Step
-from daemon.people.questions.scene import scene_of
-from daemon.people.questions.why import why
 from daemon.settings import Settings
-from daemon.spool.layout import Spool, locked, open_spool
-from daemon.spool.looking import find_spool
+from daemon.spool.layout import Spool, locked
 
 Given = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, alone: None) -> None:
-    monkeypatch.setattr(scenes, "WATCHED_S", 0.01)
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(
-        spool=tmp_path / "spool", inpaint_model=Path("/models/tiny.pt"), quiet_period_s=0
-    )
-
-
-@pytest.fixture
-def spool(settings: Settings) -> Spool:
-    return open_spool(settings)
-
-
-def ask(settings: Settings, asked: str, **given: Any) -> Answer:
-    settings = settings.model_copy(update=given)
-    return why(scene_of(settings, find_spool(settings), os.geteuid()), asked)
-
-
-def crosses(answer: Answer) -> list[Step]:
-    """What is in the way, apart from there being no daemon."""
-    return [step for step in answer.steps if step.mark == "no" and step.subject != "daemon"]
-
-
-def cross(answer: Answer) -> Step:
-    (step,) = crosses(answer)
-    return step
-
-
-def said(answer: Answer, subject: str) -> str:
-    return " ".join(step.says for step in answer.steps if step.subject == subject)
-
-
-def put(spool: Spool, *names: str, content: bytes = b"content") -> None:
-    for name in names:
-        path = spool.inbox / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
 
 
 # Which file is meant.

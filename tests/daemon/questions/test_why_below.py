@@ -3,31 +3,11 @@
 from pathlib import Path
 
 import pytest
+from asking import ask, cross, crosses, put, said
 from test_retry import failed
-from test_why import ask, cross, crosses, put, said
 
-from daemon.people.questions import scene as scenes
 from daemon.settings import Settings
-from daemon.spool.layout import Spool, open_spool
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, alone: None) -> None:
-    monkeypatch.setattr(scenes, "WATCHED_S", 0.01)
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(
-        spool=tmp_path / "spool", inpaint_model=Path("/models/tiny.pt"), quiet_period_s=0
-    )
-
-
-@pytest.fixture
-def spool(settings: Settings) -> Spool:
-    return open_spool(settings)
+from daemon.spool.layout import Spool
 
 
 def test_of_a_folder_it_is_told_how_many_wait_and_for_what(
