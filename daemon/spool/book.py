@@ -22,6 +22,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from io import BufferedReader
 from itertools import chain
 from pathlib import Path
@@ -63,9 +64,7 @@ class Book:
         """Add a job. On return its line is on the disk; on `OSError` it may be, and then counts."""
         self._make_folder(files.PRIVATE)
         month = time.strftime("%Y-%m", time.gmtime(ended.ended_at)) + _SUFFIX
-        files.append_line(
-            lambda: self._folder / max([month, *months_in(self._folder)]), line_of(ended)
-        )
+        files.append_line(partial(self._growing_in, month), line_of(ended))
 
     def _growing_in(self, month: str) -> Place:
         """The file that grows in a month: the newest, or else that month's own."""

@@ -104,7 +104,7 @@ def ended_of(line: bytes) -> Ended:
             note=None if note is None else _text(note),
             story=_texts(data.get("story", [])),
         )
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"no line of the book: {error!r}") from None
 
 

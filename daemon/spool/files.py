@@ -125,7 +125,8 @@ def _rename_or_copy(source: Place, target: Place) -> bool:
     temporary = target.beside(_name_while_copied(source))
     with _created_for_us_alone(temporary) as file:
         try:
-            _copy(source, file)
+            _copy(source, file, temporary)
+            _require_same(temporary, file.fileno())
             rename(temporary, target)
         except OSError:
             remove_file(temporary)
@@ -321,7 +322,9 @@ def _looks_unfinished(place: Place, ownership: Ownership) -> bool:
     Raises `NotADirectoryError` where it is none.
     """
     about = place.about()
-    if about is None or not stat.S_ISDIR(about.st_mode):
+    if about is None:  # it was empty, and has just been removed: that is tried again
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place))
+    if not stat.S_ISDIR(about.st_mode):
         code = errno.ENOTDIR
         raise NotADirectoryError(code, os.strerror(code), str(place))
     # A new folder inherits set-group-ID from the one above it.
@@ -396,16 +399,15 @@ def remove_own_page(place: Place, is_ours: Callable[[bytes], bool]) -> None:
     stays, also where it has come this moment."""
     if not _is_page(place, is_ours):
         return
-    # Nobody knows this name, so what is looked at is what is removed.
-    aside = place.beside(f"{HIDDEN_PREFIX}{secrets.token_hex(8)}")
+    end_page_exchange(place, is_ours)
+    # Nobody has this name, so what is looked at is what is removed; and should we end just now, the
+    # next exchange shows what was somebody's.
+    aside = _ready(place.beside(f"{HIDDEN_PREFIX}{_tag(place)}"))
     try:
         rename(place, aside)
     except FileNotFoundError:
         return
-    if _is_page(aside, is_ours):
-        remove_file(aside)
-    else:
-        rename(aside, place)
+    _end_exchange(aside, place, partial(_is_page, is_ours=is_ours))
 
 
 def remove_if_empty(folder: Place) -> None:
@@ -525,22 +527,31 @@ def _created_for_us_alone(place: Place) -> Iterator[BufferedRandom]:
             raise _busy() from None
     with naming(place), os.fdopen(new, "w+b") as file:
         _lock(new)
-        about = place.about()  # until it was locked it may have been taken for a crash's
-        if about is None or not os.path.samestat(about, os.fstat(new)):
-            raise _busy()
+        _require_same(place, new)  # until it was locked it may have been taken for a crash's
         yield file
+
+
+def _require_same(place: Place, file: int) -> None:
+    """Raise `BlockingIOError` where a name is no longer that of an open file."""
+    about = place.about()
+    if about is None or not os.path.samestat(about, os.fstat(file)):
+        raise _busy()
 
 
 def _remove_left(folder: int, name: str) -> None:
     """Remove a file, if it is there and nobody has it locked."""
     with suppress(FileNotFoundError):
         if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            _require_left(folder, name)
-        os.unlink(name, dir_fd=folder)
+            _remove_unlocked(folder, name)
+        else:
+            os.unlink(name, dir_fd=folder)
 
 
-def _require_left(folder: int, name: str) -> None:
-    """Raise `BlockingIOError` where a process has a file locked, or has just made it anew."""
+def _remove_unlocked(folder: int, name: str) -> None:
+    """Remove a file while it is locked by us: nobody can take it for his own meanwhile.
+
+    Raises `BlockingIOError` where a process has it locked, or has just made it anew.
+    """
     for mode in (os.O_RDWR, os.O_RDONLY):  # NFS locks what is open for writing
         flags = mode | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with (
@@ -551,7 +562,9 @@ def _require_left(folder: int, name: str) -> None:
             there = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not os.path.samestat(there, os.fstat(left.fileno())):
                 raise _busy()
+            os.unlink(name, dir_fd=folder)
             return
+    os.unlink(name, dir_fd=folder)  # what we may not open, nobody of ours has made just now
 
 
 def _lock(fd: int) -> None:
@@ -644,9 +657,9 @@ def _exchange(one: Place, other: Place) -> bool:
         raise OSError(code, os.strerror(code), str(one), None, str(other))
 
 
-def _copy(source: Place, file: BufferedRandom) -> None:
+def _copy(source: Place, file: BufferedRandom, target: Place) -> None:
     """Copy a file with its mode, times and attributes. The owner can't go along without root."""
-    with reading(source) as original:
+    with reading(source) as original, naming(target):
         shutil.copyfileobj(original, file, _CHUNK_BYTES)
         file.flush()
         about = os.fstat(original.fileno())

@@ -47,8 +47,10 @@ def _remove_emptied(folder: Place) -> None:
     Should a daemon just then put a file into one, that fails or its move does, and is tried again.
     """
     with suppress(OSError):  # the files are back, and that was asked for
-        while folder.path and not folder.listing():
+        while folder.path:
             files.remove_if_empty(folder)
+            if folder.is_there():  # of thousands in it none is looked at
+                return
             files.sync_folder(folder.parent)
             folder = folder.parent
 
@@ -56,8 +58,7 @@ def _remove_emptied(folder: Place) -> None:
 def _remove_note(spool: Spool, fallen: Fallen) -> None:
     """Remove the note, unless it speaks of a file that is still there; it has been read by then."""
     note = fallen.note
-    if note is None or any(lies_below(spool.failed, line) for line in note.files):
-        return
-    with suppress(IsADirectoryError, PermissionError):  # the files are back, and that was asked for
-        files.remove_file(note.place)
-        files.sync_folder(note.place.parent)
+    with suppress(OSError):  # the files are back, and that was asked for
+        if note is not None and not any(lies_below(spool.failed, line) for line in note.files):
+            files.remove_file(note.place)
+            files.sync_folder(note.place.parent)

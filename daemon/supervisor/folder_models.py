@@ -21,6 +21,10 @@ _Sign = tuple[int, ...] | None
 
 # What was refused is looked at so often; a file that is the same at two looks is whole.
 LOOK_EVERY_S: Final = 5.0
+# Where its file stays as it is, what was in the way may have gone: want of memory, another model.
+# It is tried again after so long, then after twice that, and so on.
+FIRST_RETRY_S: Final = 600.0
+LONGEST_RETRY_S: Final = 6 * 3600.0
 
 
 class Wanted:
@@ -34,6 +38,8 @@ class Wanted:
         self._tried: Mapping[Key, _Sign] = {}
         self._seen: Mapping[Key, _Sign] = {}
         self._look_at = float("-inf")
+        self._retry_at: float | None = None
+        self._retry_s = FIRST_RETRY_S
 
     def of_a_new_one(self, replaced: Sequence[Worker] | None = None) -> tuple[FolderModel, ...]:
         """What a worker that is started now is to load.
@@ -70,13 +76,31 @@ class Wanted:
         return self._refused
 
     def is_mended(self, now: float) -> bool:
-        """Whether a file that could not be used is another by now, and nobody writes it any more.
+        """Whether a file that could not be used is another by now, and nobody writes it any more;
+        or whether it is time to try it again as it is.
 
         True once for each; `now` is monotonic, in seconds.
         """
-        if not self._refused or now < self._look_at:
+        if not self._refused:
+            self._retry_at, self._retry_s = None, FIRST_RETRY_S
+            return False
+        if now < self._look_at:
             return False
         self._look_at = now + LOOK_EVERY_S
+        return self._is_another() or self._is_due(now)
+
+    def _is_due(self, now: float) -> bool:
+        if not any(self._seen.values()):  # no file is there
+            return False
+        if self._retry_at is None:
+            self._retry_at = now + self._retry_s
+        if now < self._retry_at:
+            return False
+        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
+        self._retry_at = now + self._retry_s
+        return True
+
+    def _is_another(self) -> bool:
         before, self._seen = self._seen, _signs(self._refused)
         found = {key: sign for key, sign in self._seen.items() if sign != self._tried.get(key)}
         is_mended = any(sign and sign == before.get(key) for key, sign in found.items())

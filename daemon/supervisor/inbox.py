@@ -100,6 +100,7 @@ class Inbox:
     def follow_models(self, refused: Mapping[Key, str]) -> None:
         """Let those pictures wait whose folder's model the workers can't use, and no others."""
         if self._models.follow(refused):
+            self._changes += 1  # the same pictures may wait for another reason
             self.mark_stale()
             self.hasten()
 

@@ -191,7 +191,7 @@ class Network:
         try:
             return past_refusal(lambda: self._called(pictures, companions))
         except (RuntimeError, MemoryError, torch.jit.Error) as error:
-            if is_poisoned(error) or is_lost(self.device):
+            if is_poisoned(error) or (self._is_on_gpu and is_lost(self.device)):
                 raise
             is_short, detail = is_want_of_memory(error), first_line(error)
         # Not above: while an error is handled, it holds the tensors that were in use.

@@ -257,6 +257,7 @@ def test_a_line_that_a_crash_cut_off_is_passed_over_and_spoils_no_other(
         line_of(ended("j0")).replace(b'"attempts":1', b'"attempts":-1'),
         line_of(ended("j0")).replace(str(NOVEMBER).encode(), b"1e999"),
         line_of(ended("j0")).replace(str(NOVEMBER).encode(), b"NaN"),
+        line_of(ended("j0")).replace(str(NOVEMBER).encode(), b"1" + b"0" * 400),
         line_of(ended("j0")).replace(b'"width":97', b'"width":[]'),
         line_of(ended("j0")).replace(b'["a note"]', b'"a note"'),
         line_of(ended("j0")).replace(b'"preview":null', b'"preview":[1]'),

@@ -1,6 +1,7 @@
 """A user's file that comes into the way of one of ours at the last moment is never lost."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -157,3 +158,46 @@ def test_a_users_file_that_came_between_is_there_after_a_crash(
         assert results == {"cat.png": MINE, "cat.2.png": RESULT}
     else:
         assert results == {"cat.png": RESULT}
+
+
+@pytest.mark.parametrize("does_crash", [True, False])
+def test_a_users_file_that_took_the_place_of_a_page_that_goes_is_shown_again(
+    page: Place, monkeypatch: pytest.MonkeyPatch, does_crash: bool
+) -> None:
+    real = files.rename
+
+    def rename(source: Place, target: Place) -> None:
+        if source == page:
+            Path(page.root, page.path).write_bytes(MINE)
+        real(source, target)
+        if does_crash:
+            raise Crash
+
+    monkeypatch.setattr(files, "rename", rename)
+    try:
+        files.remove_own_page(page, is_ours)
+    except Crash:
+        assert does_crash
+    monkeypatch.undo()
+    files.end_page_exchange(page, is_ours)
+    assert found(page.root) == {"index.html": MINE}
+
+
+def test_what_a_crash_left_of_a_copy_is_locked_until_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a process that has just made it could take it for its own meanwhile."""
+    left, real, seen = tmp_path / "left", os.unlink, list[str]()
+    left.write_bytes(b"half")
+
+    def unlink(name: str, *, dir_fd: int) -> None:
+        with left.open("rb") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append(name)
+        real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    with Place(tmp_path).listable() as fd:
+        files._remove_left(fd, left.name)
+    assert seen == ["left"]
+    assert not left.exists()

@@ -173,9 +173,10 @@ def test_folders_that_are_links_half_of_the_time_lead_nowhere(race: Race, start:
     daemon.wait_for("worker_started")
     assert daemon.wait_for("watching")["events"]
     trace = race.site.root.parent / "trace"
-    with traced(daemon, trace), attack(*race.names):
-        race.feed_all(daemon)
-    daemon.wait_until(race.is_settled, "every pair to be done or failed")
+    with traced(daemon, trace):
+        with attack(*race.names):
+            race.feed_all(daemon)
+        daemon.wait_until(race.is_settled, "every pair to be done or failed")
     status = daemon.stop()
     assert (status, daemon.noise) == (0, [])
     race.outside.check()

@@ -9,7 +9,12 @@ from standin import HELLO, MODEL
 
 from daemon.folders import FolderSettings
 from daemon.settings import Settings
-from daemon.supervisor.folder_models import LOOK_EVERY_S, Wanted
+from daemon.supervisor.folder_models import (
+    FIRST_RETRY_S,
+    LONGEST_RETRY_S,
+    LOOK_EVERY_S,
+    Wanted,
+)
 from daemon.supervisor.member import Worker
 from daemon.worker.protocol import Hello, Refused
 
@@ -95,3 +100,21 @@ def test_between_two_looks_nothing_is_looked_at(model: Path) -> None:
     assert not looks.wanted.is_mended(looks.now + LOOK_EVERY_S - 0.1)
     assert not looks.look()
     assert looks.look()
+
+
+def test_a_file_that_stays_as_it_is_is_tried_again_ever_less_often(model: Path) -> None:
+    """What was in its way, such as want of memory, need not be in the file."""
+    looks = Looks(model)
+    tried: list[float] = []
+    began = looks.now
+    while len(tried) < 9:
+        if looks.look():
+            tried.append(looks.now - began)
+    pauses = [later - before for before, later in zip([0.0, *tried], tried, strict=False)]
+    expected = [min(FIRST_RETRY_S * 2**n, LONGEST_RETRY_S) for n in range(9)]
+    assert pauses == pytest.approx(expected, abs=2 * LOOK_EVERY_S)
+
+
+def test_a_file_that_is_not_there_is_not_tried_again(tmp_path: Path) -> None:
+    looks = Looks(tmp_path / "gone.pt")
+    assert not any(looks.look() for _ in range(1000))
