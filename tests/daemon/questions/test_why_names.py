@@ -53,6 +53,14 @@ def test_a_result_that_only_the_book_knows_is_found(settings: Settings, spool: S
     assert ask(settings, "cat.png").meant == str(spool.outbox / "day/cat.png")
 
 
+@pytest.mark.parametrize("forged", ["../../cat.jpg", "a/..", "/etc/cat.jpg"])
+def test_a_path_in_the_book_that_leads_out_is_passed_over(
+    forged: str, settings: Settings, spool: Spool
+) -> None:
+    Book(spool.books).append(done(1, forged, companion="../cat.jpg"))
+    assert cross(ask(settings, "cat.jpg")).subject == "file"
+
+
 def test_what_lies_somewhere_is_meant_before_what_the_book_tells_of(
     settings: Settings, spool: Spool
 ) -> None:
