@@ -134,7 +134,11 @@ def read_log(text: str, outputs: Sequence[str]) -> Ended | None:
 def _ended(facts: Mapping[str, Sequence[str]], outputs: tuple[str, ...]) -> Ended:
     role: Role = "trimap" if "trimap" in facts else "mask"
     (picture, width, height), told_by = _read(facts["picture"][0]), facts[role][0]
+    is_elsewhere = told_by.endswith(_OF_FOLDER) and told_by.startswith("/")
     companion = picture if told_by == _BY_ALPHA else _read(told_by.removesuffix(_OF_FOLDER))[0]
+    # The mask of a folder may lie anywhere.
+    if _leads_out(picture) or (_leads_out(companion) and not is_elsewhere):
+        raise ValueError("a path that nothing in the inbox has")
     job, sha256 = facts["job"][0], facts["model file"][0].rpartition("  sha256 ")[2]
     if not _JOB.fullmatch(job):
         raise ValueError("a name that no job has")
@@ -170,6 +174,11 @@ def _read(described: str) -> tuple[str, int, int]:
     if found is None or not path or not _DETAILS.fullmatch(f"{length}  {digest}"):
         raise ValueError("no file as a log describes it")
     return path, int(found[1]), int(found[2])
+
+
+def _leads_out(path: str) -> bool:
+    """Whether it is no path below a folder."""
+    return not path or path.startswith("/") or ".." in path.split("/")
 
 
 def _seconds(utc: str) -> float:

@@ -9,7 +9,7 @@ from string import Formatter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_book import FACTS, HOSTILE, ended
 from test_joblog import done, hello, record
@@ -59,6 +59,7 @@ def test_a_log_tells_all_of_a_job_again(name: str) -> None:
 def test_whatever_a_picture_is_called_its_log_is_read_as_it_is_printed(
     name: str, note: str
 ) -> None:
+    assume(not name.strip().startswith("/") and ".." not in name.strip().split("/"))
     job = replace(record(name), job=JOB)
     found = read_log(job_log(job, done(notes=(note,)), hello()), [])
     assert found is not None
@@ -78,6 +79,11 @@ def test_whatever_a_picture_is_called_its_log_is_read_as_it_is_printed(
         ("attempt:              2", "attempt: two"),
         ("finished:  ", "finished: yesterday "),
         ("seconds, read:        0.012", "seconds, read: long"),
+        ("holiday/cat.jpg", "../../cat.jpg"),
+        ("holiday/cat.jpg", "holiday/.."),
+        ("holiday/cat.jpg", "/etc/passwd"),
+        ("holiday/cat_mask.png", "a/../cat_mask.png"),
+        ("holiday/cat_mask.png", "/etc/cat_mask.png"),
     ],
 )
 def test_what_is_no_log_of_ours_is_none(what: str, forged: str) -> None:

@@ -281,6 +281,19 @@ def test_of_very_many_failures_the_newest_are_listed(spool: Spool) -> None:
     assert _failures(spool) == [f"holiday/cat {number}.jpg" for number in newest]
 
 
+def test_older_failures_are_listed_when_the_newest_are_done_or_gone(spool: Spool) -> None:
+    more = MOST_LISTED + 2
+    book = Chronicle([failed(i) for i in range(more)])
+    lay_notes(spool.failed, *book.entries)
+    gallery = Gallery(spool, book)
+    gallery.update(snapshot())
+    for number in range(4, more):
+        (spool.failed / f"holiday/cat {number}.jpg.reason.txt").unlink()
+    book.entries += [done(3), done(2)]
+    gallery.update(snapshot())
+    assert _failures(spool) == ["holiday/cat 1.jpg", "holiday/cat 0.jpg"]
+
+
 def _failures(spool: Spool) -> list[str]:
     page = (spool.outbox / "status.html").read_text()
     return re.findall(r"<li><bdi>(.*?)</bdi><p><b>Could not be done", page)

@@ -55,15 +55,14 @@ def test_what_a_server_takes_is_well(receiver: Receiver, answer: int) -> None:
 
 
 @pytest.mark.parametrize("answer", [400, 401, 404, 410, 429, 500, 503])
-def test_what_a_server_does_not_take_is_told_with_its_words(
+def test_what_a_server_does_not_take_is_told_without_its_page(
     receiver: Receiver, answer: int
 ) -> None:
-    receiver.answer, receiver.words = answer, b"no such\n channel" + b"!" * 5000
+    receiver.answer, receiver.words = answer, b"no page /in?token=secret-token here"
     done = post(receiver.url)
     assert done.returncode == 1
     assert done.stderr.startswith(f"localhost answered {answer} ")
-    assert "no such channel!" in done.stderr
-    assert len(done.stderr) < 400
+    assert len(done.stderr.splitlines()) == 1
     assert "secret-token" not in done.stderr
 
 
@@ -113,9 +112,6 @@ def _again_and_again(connection: socket.socket) -> None:
         pytest.param(_never, id="never"),
         pytest.param(_trickle(b""), id="a status that trickles"),
         pytest.param(_trickle(b"HTTP/1.1 204 No Content\r\nX: "), id="a header that trickles"),
-        pytest.param(
-            _trickle(b"HTTP/1.1 500 Oh\r\nContent-Length: 1000\r\n\r\n"), id="words that trickle"
-        ),
         pytest.param(_again_and_again, id="continue without end"),
     ],
 )

@@ -20,7 +20,6 @@ from typing import Any, Final
 URL_VARIABLE: Final = "RETOUCHD_WEBHOOK_URL"
 # Who starts this ends it sooner.
 _LONGEST_WAIT_S: Final = 3600.0
-_MOST_READ: Final = 200
 
 
 class _NoOtherPlace(urllib.request.HTTPRedirectHandler):
@@ -44,20 +43,13 @@ def post(url: str, body: bytes) -> str | None:
         with opener.open(request, timeout=_LONGEST_WAIT_S):
             return None
     except urllib.error.HTTPError as error:
-        return f"{server} answered {_one_line(f'{error.code} {error.reason} {_told_by(error)}')}"
+        # What it says besides is not told: it may hold the URL, as many pages of errors do.
+        error.close()
+        return f"{server} answered {_one_line(f'{error.code} {error.reason}')}"
     except urllib.error.URLError as error:
         return f"{server} can't be reached: {_words(error.reason)}"
     except (OSError, http.client.HTTPException) as error:
         return f"{server} did not answer as a server does: {_words(error)}"
-
-
-def _told_by(error: urllib.error.HTTPError) -> str:
-    """What the server says besides; nothing where that breaks off."""
-    try:
-        with error:
-            return error.read(_MOST_READ).decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException):
-        return ""
 
 
 def _words(error: str | BaseException) -> str:

@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 
 # Numbered pages that are written in one go; with the index and the status far less than a second.
 _MOST_PAGES: Final = 8
-# The newest entries among which failures are looked for at the start.
+# The newest entries among which failures are looked for at the start, and the most that are kept.
 _MOST_LOOKED_BACK: Final = 2000
 # Somebody has put something in a page's way; all else that the disk answers is no single page's.
 _IN_THE_WAY: Final = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
@@ -111,7 +111,8 @@ class Gallery:
         self, snapshot: Snapshot, trouble: Trouble | None, *, is_new: bool, is_over: bool
     ) -> None:
         failed = self._spool.failed
-        failures = [each for each in self._failures.newest_first() if still_lies(each, failed)]
+        lying = (each for each in self._failures.newest_first() if still_lies(each, failed))
+        failures = list(islice(lying, MOST_LISTED))
         body = status_body(snapshot, failures, is_new=is_new, is_over=is_over)
         if trouble is not None:
             body = _with_unread_book(body, trouble, snapshot)
@@ -216,11 +217,12 @@ class _Failures:
         """Take in what has been entered since the last look."""
         first = max(self._seen or 0, count - _MOST_LOOKED_BACK)
         newest = chain(reversed(ends.between(first, count)), self._newest)
-        self._newest = list(islice(not_done_since(newest), MOST_LISTED))
+        # Far more than are listed: of these any may have been done since, or taken away.
+        self._newest = list(islice(not_done_since(newest), _MOST_LOOKED_BACK))
         self._seen = count
 
     def newest_first(self) -> list[Ended]:
-        """At most `MOST_LISTED`."""
+        """At most `_MOST_LOOKED_BACK`, be they still there or not."""
         return self._newest
 
 

@@ -144,8 +144,11 @@ def _failures_of(scene: Scene, path: str) -> Iterator[Step]:
     if place.is_there() and not place.is_folder():
         yield from _failure(place)
     for said in notes_in(place.parent):
-        if said.files and said.files[0] != one_line(path) and said.is_on(place.name):
-            yield from _noted(place.beside(said.files[0].rpartition("/")[2]), said)
+        name = said.files[0].rpartition("/")[2] if said.files else ""
+        if name in ("", ".", ".."):  # no file is called so: the note is forged
+            continue
+        if said.files[0] != one_line(path) and said.is_on(place.name):
+            yield from _noted(place.beside(name), said)
 
 
 def _is_own_page(place: Place) -> bool:

@@ -67,8 +67,9 @@ def _end(ended: Ended) -> Iterator[Step]:
     yield yes("done", f"done on {when}: {one_line(', '.join(ended.outputs))} (job {ended.job})")
     if ended.facts is not None:
         facts = ended.facts
+        ran = one_line(f"{facts.model}, on {facts.device}")
         size = f"{facts.width} x {facts.height} pixels"
-        yield note("how", f"{size}, {facts.model}, on {facts.device}, attempt {ended.attempts}")
+        yield note("how", f"{size}, {ran}, attempt {ended.attempts}")
         yield from (note("how", one_line(said)) for said in facts.notes)
 
 

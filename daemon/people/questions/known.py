@@ -62,14 +62,13 @@ def booked(scene: Scene, holding: str = "") -> Iterator[Group]:
     """The pictures and what went with them in the book, in lines with a text, the newest first."""
     for ended in newest(scene, holding):
         paths = dict.fromkeys((ended.picture, ended.companion))
-        # The mask of a folder lies elsewhere.
-        yield [("inbox", path) for path in paths if path and not path.startswith("/")]
+        yield [("inbox", path) for path in paths if _is_below(path)]
 
 
 def published(scene: Scene, holding: str) -> Iterator[Group]:
     """The results in the book that lie in the outbox still, in lines with a text."""
     for ended in newest(scene, holding):
-        outputs: list[Known] = [("outbox", path) for path in ended.outputs]
+        outputs: list[Known] = [("outbox", path) for path in ended.outputs if _is_below(path)]
         yield [each for each in outputs if place_of(scene, each).is_there()]
 
 
@@ -85,6 +84,11 @@ def nowhere_steps(scene: Scene, path: str) -> Iterator[Step]:
         says = "no such file lies in the inbox or in failed/; the book may tell more."
         does = f"Look how it is spelt, or ask as root or as {scene.user.name}, who may read it."
     yield no("file", says, does)
+
+
+def _is_below(path: str) -> bool:
+    """Not so of the mask of a folder, which lies elsewhere, nor of what a forged log has told."""
+    return bool(path) and not path.startswith("/") and ".." not in path.split("/")
 
 
 def _in_inbox(scene: Scene) -> Iterator[Group]:

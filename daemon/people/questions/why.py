@@ -45,16 +45,28 @@ def answer_why(settings: Settings, paths: Sequence[str], *, as_json: bool) -> bo
 
 def why(scene: Scene, asked: str) -> Answer:
     """Answer for a path, as a person wrote it."""
-    meant = find_meant(scene, asked)
-    return Answer(one_line(asked), one_line(meant.told(scene)), tuple(_steps(scene, meant)))
+    try:
+        meant = find_meant(scene, asked)
+        told = one_line(meant.told(scene))
+    except (OSError, ValueError) as error:
+        shown = one_line(asked)
+        return Answer(shown, shown, (*_spool(scene), _in_the_way(asked, error)))
+    return Answer(one_line(asked), told, tuple(_steps(scene, meant)))
 
 
 def _steps(scene: Scene, meant: Meant) -> Iterator[Step]:
     yield from _spool(scene)
     try:
         yield from _about(scene, meant)
-    except OSError as error:
-        yield in_words("path", world_trouble(error))
+    except (OSError, ValueError) as error:
+        yield _in_the_way(meant.path, error)
+
+
+def _in_the_way(path: str, error: OSError | ValueError) -> Step:
+    """A path that leads out of a room, or that no file can have, is an error of the world too."""
+    if isinstance(error, OSError):
+        return in_words("path", world_trouble(error))
+    return in_words("path", Trouble("io_error", path=one_line(path), detail=str(error)))
 
 
 def _about(scene: Scene, meant: Meant) -> Iterator[Step]:

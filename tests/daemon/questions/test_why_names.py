@@ -1,11 +1,12 @@
 """`retouchd why` and names as people write them: bare, as they were shown, or with a slip."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from asking import ask, cross, crosses, put, said
-from chronicles import done
+from chronicles import FACTS, done
 from test_retry import failed, failed_pair
 
 from daemon.people.naming import nearest
@@ -51,6 +52,46 @@ def test_a_result_that_only_the_book_knows_is_found(settings: Settings, spool: S
     (spool.outbox / "day").mkdir()
     (spool.outbox / "day/cat.png").touch()
     assert ask(settings, "cat.png").meant == str(spool.outbox / "day/cat.png")
+
+
+@pytest.mark.parametrize("forged", ["../../cat.jpg", "a/..", "/etc/cat.jpg"])
+def test_a_path_in_the_book_that_leads_out_is_passed_over(
+    forged: str, settings: Settings, spool: Spool
+) -> None:
+    Book(spool.books).append(done(1, forged, companion="../cat.jpg"))
+    assert cross(ask(settings, "cat.jpg")).subject == "file"
+
+
+@pytest.mark.parametrize("forged", ["a/..", "a/.", "a/", ".."])
+def test_a_note_on_a_file_that_leads_out_is_passed_over(
+    forged: str, settings: Settings, spool: Spool
+) -> None:
+    failed(spool, "a/cat", "a/cat")
+    note = spool.failed / "a/cat.2.jpg.reason.txt"
+    note.write_text(note.read_text().replace("  a/cat.2.jpg\n", f"  {forged}\n"))
+    assert {step.reason for step in crosses(ask(settings, "a/cat.jpg"))} == {
+        "mask_covers_everything"
+    }
+
+
+def test_a_path_that_no_room_can_hold_gets_an_answer(
+    settings: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A mock: every path of which this is known is passed over before.
+    def refuse(*_: object) -> None:
+        raise ValueError("leads out")
+
+    monkeypatch.setattr("daemon.people.questions.why.find_meant", refuse)
+    assert "leads out" in cross(ask(settings, "cat.jpg")).says
+
+
+def test_what_a_log_says_of_model_and_device_is_safe_for_a_terminal(
+    settings: Settings, spool: Spool
+) -> None:
+    facts = replace(FACTS, model="red \x1b[31m", device="bell \x07")
+    Book(spool.books).append(done(1, "cat.jpg", facts=facts))
+    how = said(ask(settings, "cat.jpg"), "how")
+    assert "red" in how and how.isprintable()
 
 
 def test_what_lies_somewhere_is_meant_before_what_the_book_tells_of(
