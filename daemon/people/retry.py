@@ -86,12 +86,20 @@ def _is_meant(spool: Spool, fallen: Fallen, asked: str) -> bool:
     paths = [*fallen.files, *([fallen.note.place.path] if fallen.note else [])]
     lying = [os.path.normpath(spool.failed / path) for path in paths]
     here = {os.path.abspath(asked), _real(asked)}  # noqa: PTH100 - no link at its end is followed
-    if not asked.startswith("/"):
+    is_only_from_here = _leads_up(os.path.normpath(asked))
+    if not asked.startswith("/") and not is_only_from_here:
         here.add(os.path.normpath(spool.failed / asked))
     if any(_holds(top, path) for top in here for path in lying):
         return True
+    if is_only_from_here:
+        return False
     home = asked if asked.startswith("/") else str(spool.inbox / asked)
     return any(_holds(os.path.normpath(home), str(spool.inbox / each)) for each in fallen.homes)
+
+
+def _leads_up(path: str) -> bool:
+    """Whether a path is the current folder, or leads out of it: of `failed` it would mean all."""
+    return path in (".", "..") or path.startswith("../")
 
 
 def _called(spool: Spool, lying: Sequence[Fallen], asked: str) -> list[Fallen]:

@@ -187,6 +187,26 @@ def test_a_path_from_the_current_folder_is_meant_too(
     assert names(spool.inbox) == ["b/cat.jpg", "b/cat_mask.png"]
 
 
+@pytest.mark.parametrize("asked", [".", "..", "./", "a/..", "../inbox"])
+def test_a_dot_elsewhere_does_not_mean_all_that_failed(
+    asked: str, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "far" / "away")
+    failed(spool, "a/cat")
+    assert not ask(spool, asked)[0]
+    assert names(spool.inbox) == []
+
+
+def test_a_dot_in_failed_means_the_folder_there(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(spool, "a/cat", "b/cat")
+    monkeypatch.chdir(spool.failed / "b")
+    assert ask(spool, ".")[0]
+    assert names(spool.inbox) == ["b/cat.jpg", "b/cat_mask.png"]
+
+
 @pytest.mark.parametrize(
     "asked", ["size.jpg", "./size.jpg", "size_mask.png", "bad/size.jpg", "size.jpg.reason.txt"]
 )
