@@ -48,8 +48,10 @@ class Group:
         return bool(flag.item())
 
     def leave(self) -> None:
-        """End the exchange with the others."""
+        """End the exchange with the others, when all of them are done: none goes while the first
+        still measures and saves."""
         if self.size > 1:
+            dist.barrier()
             dist.destroy_process_group()
 
     def same_start(self, networks: dict[str, nn.Module]) -> None:
