@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from daemon.intake.names import kind_of, split_suffix
+from daemon.intake.names import split_suffix
 from daemon.intake.pairing import Role
 from daemon.people.reach import reached_work
 from daemon.places import Place
@@ -21,6 +21,7 @@ from daemon.settings import Settings
 from daemon.spool import files
 from daemon.spool.book import Book
 from daemon.spool.entries import Ended
+from daemon.spool.fallen import is_marker
 from daemon.spool.notes import Note, read_note
 from daemon.supervisor.joblog import read_log
 
@@ -111,7 +112,7 @@ def _failed(failed: Path) -> Iterator[Ended]:
 
 def _given_up(note: Note, place: Place, ended_at: float) -> Ended:
     folder = place.path.rpartition("/")[0]
-    companion = next((path for path in note.places[1:] if not _is_marker(path)), "")
+    companion = next((path for path in note.places[1:] if not is_marker(path)), "")
     # A picture that was alone failed by its folder's mask, or by whatever the note doesn't tell.
     companion = companion or str(note.report.facts.get("mask", ""))
     role: Role = "trimap" if "trimap" in companion.lower() else "mask"
@@ -129,10 +130,6 @@ def _given_up(note: Note, place: Place, ended_at: float) -> Ended:
         note=place.path,
         story=note.story,
     )
-
-
-def _is_marker(path: str) -> bool:
-    return kind_of(path.rpartition("/")[2], with_markers=True) == "marker"
 
 
 def _claimed_at(job: str, ended_at: float) -> float:

@@ -44,7 +44,7 @@ class Fallen:
     @property
     def picture(self) -> str:
         """The path below `failed` of the picture, or of what comes nearest to one."""
-        return next((path for path in reversed(self.files) if not _is_marker(path)), self.files[-1])
+        return next((path for path in reversed(self.files) if not is_marker(path)), self.files[-1])
 
     @property
     def is_placed(self) -> bool:
@@ -157,20 +157,21 @@ def _unnoted(files: list[str]) -> Fallen:
 def _ordered(files: list[str], homes: list[str], note: FoundNote | None, is_known: bool) -> Fallen:
     """The picture, which comes first in notes and pairs, is to go after what goes with it."""
     both = list(zip(files, homes, strict=True))
-    others = [each for each in both if not _is_marker(each[0])]
-    ordered = [*reversed(others), *(each for each in both if _is_marker(each[0]))]
+    others = [each for each in both if not is_marker(each[0])]
+    ordered = [*reversed(others), *(each for each in both if is_marker(each[0]))]
     return Fallen(tuple(f for f, _ in ordered), tuple(h for _, h in ordered), note, not is_known)
 
 
-def _is_marker(path: str) -> bool:
+def is_marker(path: str) -> bool:
+    """Whether a file marks a pair as done, by its name."""
     return kind_of(path.rpartition("/")[2], with_markers=True) == "marker"
 
 
 def _together(entries: list[Entry], rules: FolderRules) -> Iterator[list[str]]:
     """The files that are pairs by their names, or complete alone by the rules of their folder, each
     with its marker; the others one by one."""
-    markers = [entry for entry in entries if _is_marker(entry.path)]
-    pictures = [entry for entry in entries if not _is_marker(entry.path)]
+    markers = [entry for entry in entries if is_marker(entry.path)]
+    pictures = [entry for entry in entries if not is_marker(entry.path)]
     pairs = with_those_alone(pair_up(pictures), pictures, rules, NO_FOLDERS)
     marked = require_markers(pairs, pictures, markers).pairs
     with_marker = {pair.picture.path: pair for pair in marked}

@@ -136,16 +136,16 @@ def _rename_or_copy(source: Place, target: Place) -> bool:
 
 def _name_while_copied(source: Place) -> str:
     """A hidden name, the same at each try, so that the next clears what a crash has left."""
-    name = f".retouchd-{source.parent.parent.name}-{source.name}"
+    name = f"{HIDDEN_PREFIX}{source.parent.parent.name}-{source.name}"
     if len(os.fsencode(name)) <= MAX_NAME_BYTES:
         return name
-    return f".retouchd-{hashlib.sha256(os.fsencode(source.path)).hexdigest()[:16]}"
+    return f"{HIDDEN_PREFIX}{hashlib.sha256(os.fsencode(source.path)).hexdigest()[:16]}"
 
 
 def write_durably(place: Place, content: bytes, ownership: Ownership = PRIVATE) -> None:
     """Write a file of our own, replacing an older one; whole and on the disk, or not at all."""
     # A name of fixed length: the target's may already be as long as a name can be.
-    temporary = place.beside(f".retouchd-{_tag(place)}")
+    temporary = place.beside(f"{HIDDEN_PREFIX}{_tag(place)}")
     with _created(temporary) as file:
         file.write(content)
         _finish(file, temporary, ownership)
@@ -164,7 +164,7 @@ def write_own_page(
     is_it = partial(_is_page, is_ours=is_ours)
     end_page_exchange(place, is_ours)
     _require_ours(place, is_ours)  # before anything is written; and again when it is exchanged
-    temporary = place.beside(f".retouchd-{_tag(place)}")
+    temporary = place.beside(f"{HIDDEN_PREFIX}{_tag(place)}")
     with _created(temporary) as file:
         file.write(content)
         _finish(file, temporary, ownership)
@@ -204,7 +204,7 @@ def write_whole(place: Place, content: bytes, ownership: Ownership = PRIVATE) ->
     It is not waited for: after a power cut it may be the older one, or be gone.
     """
     # Not what the name ends with: who looks for files of a kind must not find half of one.
-    temporary = place.beside(f".retouchd-{_tag(place)}")
+    temporary = place.beside(f"{HIDDEN_PREFIX}{_tag(place)}")
     try:
         with _created(temporary) as file:
             file.write(content)
@@ -275,7 +275,7 @@ def publish(
     try's output is replaced, and what a crash left of that `end_exchange` ends before. The folder
     itself is synced by the caller, once for all outputs.
     """
-    temporary = target.beside(f".retouchd-{tag}")
+    temporary = target.beside(f"{HIDDEN_PREFIX}{tag}")
     with reading(source) as original, _created(temporary) as file:
         shutil.copyfileobj(original, file, _CHUNK_BYTES)
         _finish(file, temporary, ownership)
@@ -342,7 +342,7 @@ def _own_new_folder(place: Place, ownership: Ownership) -> None:
 def make_root(path: Path, ownership: Ownership) -> None:
     """Make a folder of a spool, with mode and owner from the moment on that it has its name."""
     root = Place(path.parent, path.name)
-    hidden = root.beside(f".retouchd-{path.name}")
+    hidden = root.beside(f"{HIDDEN_PREFIX}{path.name}")
     with hidden.reached() as (fd, name), suppress(FileExistsError):  # a crash left it
         os.mkdir(name, _UNFINISHED_MODE, dir_fd=fd)
     own_folder(hidden, ownership)
@@ -614,7 +614,7 @@ def _ready(temporary: Place) -> Place:
 def end_exchange(target: Place, tag: str, is_ours: Callable[[Place], bool]) -> None:
     """End what a crash or a trouble cut short of a replacing: a file of somebody else's that was
     in its way gets its name back, or where that is taken one beside it."""
-    _end_exchange(_ready(target.beside(f".retouchd-{tag}")), target, is_ours)
+    _end_exchange(_ready(target.beside(f"{HIDDEN_PREFIX}{tag}")), target, is_ours)
 
 
 def _end_exchange(ready: Place, target: Place, is_ours: Callable[[Place], bool]) -> bool:

@@ -108,6 +108,11 @@ def _fail_as_superseded(spool: Spool, record: Record) -> None:
     trouble = Trouble("superseded")
     fail_originals(spool, decide_to_fail(spool, record, trouble))
     # Nobody is told of it as a failure: the job's own end was to be given back.
+    log_failure(record, trouble)
+
+
+def log_failure(record: Record, trouble: Trouble) -> None:
+    """Log that a job was given up."""
     log.error(
         Event.JOB_FAILED,
         job=record.job,
@@ -213,7 +218,7 @@ def remove_hidden(spool: Spool, record: Record, at: int) -> None:
     output, tag = record.outputs[at], hidden_tag(record, at)
     target, ours = Place(spool.outbox, output.target), (output.sha256, output.replaces)
     files.end_exchange(target, tag, lambda place: files.has_content(place, ours))
-    left = target.beside(f".retouchd-{tag}")
+    left = target.beside(f"{files.HIDDEN_PREFIX}{tag}")
     if left.is_there() and not left.is_folder():
         files.remove_file(left)
 

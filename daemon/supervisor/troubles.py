@@ -11,7 +11,7 @@ from daemon.reasons import Kind, Report, Trouble
 from daemon.settings import Settings
 from daemon.spool import jobs
 from daemon.spool.holding import JobWaits
-from daemon.spool.putting_away import decide_to_fail
+from daemon.spool.putting_away import decide_to_fail, log_failure
 from daemon.spool.record import Record
 from daemon.supervisor.attempts import Attempts
 from daemon.supervisor.folder_masks import blamed_on_mask
@@ -128,14 +128,7 @@ class Troubles:
     def report_failure(self, record: Record, trouble: Trouble) -> None:
         """Count and log a job that was given up."""
         self.count.add_failed(record.job, record.picture.path, trouble.sentence)
-        log.error(
-            Event.JOB_FAILED,
-            job=record.job,
-            picture=record.picture.path,
-            reason=trouble.reason.key,
-            says=trouble.sentence,
-            advice=trouble.advice,
-        )
+        log_failure(record, trouble)
 
     def _wait(self, record: Record, trouble: Trouble) -> None:
         """What looks cut off waits in the inbox; what stays so for long is damaged.

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from daemon.people.pages.elements import Html, cut, joined, link_to, name_of, tag, text_of
-from daemon.people.pages.frame import MOST_OF_A_TEXT, moment
+from daemon.people.pages.frame import MOST_OF_A_TEXT, moment, what_to_do
 from daemon.people.pages.remarks import how_made, is_unchanged, of_picture
 from daemon.spool.entries import Ended
 from daemon.worker.protocol import MOST_PREVIEWED
@@ -157,7 +157,7 @@ def failure(ended: Ended) -> list[Html]:
     trouble = ended.report.trouble(attempts=ended.attempts)
     lines = [
         tag("p", tag("b", "Could not be done: "), cut(trouble.sentence, MOST_OF_A_TEXT)),
-        tag("p", tag("b", "What to do: "), cut(trouble.advice, MOST_OF_A_TEXT)),
+        what_to_do(trouble.advice),
     ]
     if ended.note:
         lines.append(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import daemon
-from daemon.people.pages.elements import Html, joined, tag
+from daemon.people.pages.elements import Html, cut, joined, tag
 
 # By this a page is known as one of ours, which may be replaced.
 MARK: Final = '<meta name="generator" content="retouchd">'
@@ -77,3 +77,8 @@ def _policy(style: str) -> str:
 def _hash_of(text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def what_to_do(advice: str) -> Html:
+    """The advice on what went wrong, or waits."""
+    return tag("p", tag("b", "What to do: "), cut(advice, MOST_OF_A_TEXT))

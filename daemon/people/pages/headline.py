@@ -2,7 +2,7 @@
 
 from daemon.people.pages.beginning import how_to_begin
 from daemon.people.pages.elements import Html, cut, tag
-from daemon.people.pages.frame import MOST_LISTED, MOST_OF_A_TEXT, moment
+from daemon.people.pages.frame import MOST_LISTED, MOST_OF_A_TEXT, moment, what_to_do
 from daemon.reasons import Report, Trouble
 from daemon.supervisor.snapshot import Snapshot
 
@@ -63,7 +63,7 @@ def _stopped() -> Html:
 
 def _trouble(heading: str, report: Report, since: float | None) -> Html:
     trouble = report.trouble()
-    more = [tag("p", tag("b", "What to do: "), cut(trouble.advice, MOST_OF_A_TEXT))]
+    more = [what_to_do(trouble.advice)]
     if since is not None:
         more.append(tag("p", "Since ", moment(since)))
     return _box(heading, sentence(trouble), "bad", *more)

@@ -7,7 +7,7 @@ from daemon.intake.pairing import Waiting
 from daemon.people.pages.albums import INDEX
 from daemon.people.pages.cards import failure
 from daemon.people.pages.elements import Html, cut, joined, name_of, tag
-from daemon.people.pages.frame import MOST_LISTED, MOST_OF_A_TEXT, foot, moment, page
+from daemon.people.pages.frame import MOST_LISTED, MOST_OF_A_TEXT, foot, moment, page, what_to_do
 from daemon.people.pages.headline import boxes, sentence
 from daemon.spool.entries import Ended
 from daemon.supervisor.snapshot import Running, Served, Snapshot
@@ -150,7 +150,7 @@ def _waiting(circle: Sequence[Waiting]) -> Html:
         first,
         *(tag("div", name) for name in others),
         sentence(trouble),
-        tag("p", tag("b", "What to do: "), cut(trouble.advice, MOST_OF_A_TEXT)),
+        what_to_do(trouble.advice),
     )
 
 

@@ -1,7 +1,7 @@
 """What a page says where the book can't be read."""
 
 from daemon.people.pages.elements import Html, cut, tag
-from daemon.people.pages.frame import MOST_OF_A_TEXT
+from daemon.people.pages.frame import MOST_OF_A_TEXT, what_to_do
 from daemon.people.standing import advice_for_book
 from daemon.reasons import Trouble
 
@@ -12,6 +12,6 @@ def unread(trouble: Trouble) -> Html:
         "div",
         tag("strong", "What has become of pictures can't be told"),
         tag("p", cut(trouble.sentence, MOST_OF_A_TEXT)),
-        tag("p", tag("b", "What to do: "), cut(advice_for_book(trouble), MOST_OF_A_TEXT)),
+        what_to_do(advice_for_book(trouble)),
         class_="state warn",
     )
