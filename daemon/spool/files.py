@@ -15,6 +15,7 @@ import secrets
 import shutil
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ import structlog
 from daemon.events import Event
 from daemon.intake.names import MAX_NAME_BYTES, fitted, split_suffix
 from daemon.places import Place, naming
+from daemon.spool.fuse import kept_open
 
 log = structlog.get_logger()
 
@@ -47,6 +49,9 @@ _CHUNK_BYTES: Final = 1 << 20
 HIDDEN_PREFIX: Final = ".retouchd-"
 # So much of a page is looked at to know whose it is.
 _HEAD_BYTES: Final = 1 << 12
+
+# On FUSE, what was removed may still be there under a hidden name until it is closed (see `fuse`).
+_UNTIL_EMPTY_S: Final = (0.002, 0.02, 0.2)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -91,7 +96,7 @@ def rename(source: Place, target: Place) -> None:
             # A file system that offers nothing better.
             os.rename(name, other, src_dir_fd=old, dst_dir_fd=new)
         else:
-            os.unlink(name, dir_fd=old)
+            _unlink(old, name)
 
 
 def move(source: Place, target: Place) -> None:
@@ -391,7 +396,12 @@ def sync_folder(folder: Place) -> None:
 def remove_file(place: Place) -> None:
     """Remove a file if it is there."""
     with suppress(FileNotFoundError), place.reached() as (fd, name):
-        os.unlink(name, dir_fd=fd)
+        _unlink(fd, name)
+
+
+def _unlink(folder: int, name: str) -> None:
+    with kept_open(folder, name):
+        os.unlink(name, dir_fd=folder)
 
 
 def remove_own_page(place: Place, is_ours: Callable[[bytes], bool]) -> None:
@@ -422,8 +432,16 @@ def remove_if_empty(folder: Place) -> None:
 
 def remove_folder(folder: Place) -> None:
     """Remove a folder of our own and everything in it, if it is there."""
-    with suppress(FileNotFoundError), folder.reached() as (fd, name):
-        shutil.rmtree(name, dir_fd=fd)
+    for pause_s in (*_UNTIL_EMPTY_S, None):
+        try:
+            with suppress(FileNotFoundError), folder.reached() as (fd, name):
+                shutil.rmtree(name, dir_fd=fd)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or pause_s is None:
+                raise
+            time.sleep(pause_s)
+        else:
+            return
 
 
 def probe_rename(source: Place, target: Place) -> None:
@@ -582,7 +600,7 @@ def _busy() -> BlockingIOError:
 
 
 def _replace(source: Place, target: Place) -> None:
-    with target.reached() as (fd, name):  # both lie in one folder
+    with target.reached() as (fd, name), kept_open(fd, name):  # both lie in one folder
         os.replace(source.name, name, src_dir_fd=fd, dst_dir_fd=fd)
 
 
