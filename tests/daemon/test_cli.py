@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tiny
 from driver import BECOME_NOBODY
 
 from daemon import __version__, cli
@@ -330,3 +332,21 @@ def test_a_path_that_the_terminal_cannot_show_ends_no_check(tmp_path: Path) -> N
     assert run.returncode == 1
     assert run.stderr == b""
     assert b"\\udcff/inbox will be made" in run.stdout
+
+
+def test_ctrl_c_ends_a_command_with_a_line_and_130(tmp_path: Path) -> None:
+    # It waits for a worker, which takes for ever to load this one.
+    model = tiny.write_hanging(tmp_path / "model.pt")
+    command = [sys.executable, "-m", "daemon.cli", "check", "--spool", str(tmp_path / "s")]
+    with subprocess.Popen(
+        [*command, "--inpaint-model", str(model)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as check:
+        assert check.stdout and check.stderr
+        assert any(line.startswith("ok   inpaint_model") for line in check.stdout)
+        check.send_signal(signal.SIGINT)
+        assert check.wait(30) == 130
+        assert check.stderr.read() == "retouchd: stopped by Ctrl-C.\n"

@@ -268,13 +268,15 @@ def test_check_examines_a_folders_model_as_it_does_that_of_all(
         capsys,
     )
     here = Path.cwd()
-    assert holes.startswith(f'ok   folders."holes" holes filled by {here}/gone.pt')
+    assert re.match(rf'ok   folders."holes" +holes filled by {here}/gone\.pt', holes)
     assert f"cut out by {here}/half.pt" in cut
     assert "no matting_model is set" not in cut
     assert gone.startswith('BAD  folders."holes".inpaint_model')
     assert f"{here}/gone.pt: there is no such file" in gone
     assert bad.startswith('BAD  folders."cut".matting_model')
     assert "can be written by others" in bad
+    words = (holes, "holes filled"), (cut, "mask "), (gone, f"{here}/gone.pt: "), (bad, f"{here}")
+    assert len({line.index(begin) for line, begin in words}) == 1  # one column
 
 
 def test_check_says_which_model_a_folders_pictures_lack(

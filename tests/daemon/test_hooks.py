@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -186,6 +187,20 @@ def test_of_a_webhook_that_fails_the_log_names_the_server_and_no_more_of_its_url
     drop(site, "cat")
     line = daemon.wait_for("hook_failed", call="webhook", picture="cat.png")
     assert line["why"] == "localhost can't be reached: Connection refused"
+    assert "secret-token" not in str(daemon.events)
+
+
+def test_of_a_webhook_that_gets_no_answer_the_log_names_the_server(
+    site: Site, start: Callable[..., Daemon]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        site.environment["RETOUCHD_WEBHOOK_URL"] = f"http://127.0.0.1:{port}/secret-token"
+        site.environment["RETOUCHD_HOOK_TIMEOUT_S"] = "1"
+        daemon = start(site)
+        drop(site, "cat")
+        line = daemon.wait_for("hook_failed", call="webhook", picture="cat.png")
+    assert line["why"] == "the call to 127.0.0.1: it was ended after 1 s"
     assert "secret-token" not in str(daemon.events)
 
 

@@ -44,7 +44,9 @@ def section(heading: str, text: str) -> str:
 def test_what_waits_is_told_with_its_reason_and_what_to_do(key: str) -> None:
     report = Report(key, dict(FACTS))
     waiting = (Waiting("holiday/cat.jpg", report),)
-    told = section("Waiting for something", read(snapshot(waiting=waiting, waiting_for={key: 1})))
+    heading = "Just arrived" if key == "not_quiet" else "Waiting for something"
+    page = read(snapshot(waiting=waiting, waiting_for={key: 1}))
+    told = section(heading, page.partition("Running since")[0])
     assert "holiday/cat.jpg" in told
     assert report.trouble().sentence in told
     assert report.trouble().advice in told
@@ -191,6 +193,25 @@ def test_what_runs_waits_and_has_just_arrived_is_listed() -> None:
     assert "small, hair.pt" in section("hair/long", models).partition("Holes")[0]
     assert "can't be used; its pictures wait" in section("scans", models)
     assert "1,234" in told
+
+
+def test_what_has_just_arrived_is_one_entry_and_waits_for_nothing_else() -> None:
+    settling = tuple(f"new{number}.jpg" for number in range(MOST_LISTED + 2))
+    arrived = [Waiting(path, Report("not_quiet", {"seconds": 10})) for path in settling]
+    body = status_body(
+        snapshot(
+            settling=settling,
+            waiting=(Waiting("lone.jpg", Report("empty")), *arrived),
+            waiting_for={"empty": 1, "not_quiet": len(settling)},
+        ),
+        [],
+    )
+    lists = Paragraphs(body).lists
+    assert [lines[0] for lines in lists["Waiting for something"]] == ["lone.jpg"]
+    entry, more = lists["Just arrived"]
+    assert entry[:MOST_LISTED] == list(settling[:MOST_LISTED])
+    assert entry[MOST_LISTED] == REASONS["not_quiet"].says.format(seconds=10.0)
+    assert more == ["and 2 more"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -66,6 +66,17 @@ def test_what_a_server_does_not_take_is_told_without_its_page(
     assert "secret-token" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("says", "told"), [(b"404 /in?token=secret-token", "404 Not Found"), (b"599 no /in", "599")]
+)
+def test_what_a_server_puts_behind_its_number_is_not_told(says: bytes, told: str) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 " + says + b"\r\nContent-Length: 0\r\n\r\n")
+
+    with odd_server(answer) as url:
+        assert post(url).stderr == f"127.0.0.1 answered {told}\n"
+
+
 @pytest.mark.parametrize("answer", [301, 302, 303, 307, 308])
 def test_it_follows_nobody_elsewhere(receiver: Receiver, answer: int) -> None:
     receiver.answer, receiver.location = answer, "/elsewhere"
@@ -142,7 +153,7 @@ def _says(content: bytes) -> Callable[[socket.socket], None]:
         pytest.param(_says(b"HTTP/1.1 200 " + b"x" * 200_000), "65536", id="a long line"),
         pytest.param(
             _says(b"HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
-            "500 Oh",
+            "500 Internal",
             id="chunks",
         ),
     ],

@@ -199,6 +199,7 @@ def page(site: Site, _: list[dict[str, Any]], row: Row) -> set[Told]:
     read = Paragraphs((site.outbox / "status.html").read_text("utf-8"))
     kind = REASONS[row.reason].kind
     heading = "Waiting for something" if kind in (Kind.WAIT, Kind.WORLD) else "Could not be done"
+    heading = "Just arrived" if row.reason == "not_quiet" else heading
     # What is told of several files at once begins with all their names.
     told = [lines for lines in read.lists[heading] if row.asked in lines[: _place_of_words(lines)]]
     told += read.boxes if kind is Kind.WORLD else []

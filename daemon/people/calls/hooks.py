@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -130,7 +131,10 @@ class Hooks:
         variables = as_variables(facts) if kind.variables is None else kind.variables
         timeout_s = self._settings.hook_timeout_s
         called = call(kind.command, as_json(facts), variables, timeout_s, self._stopping)
-        return replace(called, how=called.said) if kind.is_ours and called.said else called
+        if not kind.is_ours or called.is_ok:
+            return called
+        server = urlsplit(self._settings.webhook_url or "").hostname
+        return replace(called, how=called.said or f"the call to {server}: {called.how}")
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -47,8 +47,8 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from check_calls(settings)
     findings = [_check_model(f"{t}_model", t, path) for t, path in settings.models().items()]
     findings += [
-        _check_model(one_line(own.setting), own.task, Path(own.path))
-        for own in settings.own_models()
+        _check_model(subject, own.task, Path(own.path))
+        for own, subject in zip(settings.own_models(), _model_subjects(settings), strict=True)
     ]
     yield from findings
     if not findings:
@@ -63,8 +63,14 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 def subject_width(settings: Settings) -> int:
     """How wide the column of the findings' subjects is to be, short of a name that is very long."""
-    longest = max(map(len, folder_subjects(settings)), default=0)
+    subjects = (*folder_subjects(settings), *_model_subjects(settings))
+    longest = max(map(len, subjects), default=0)
     return max(_NARROWEST, min(longest, _WIDEST))
+
+
+def _model_subjects(settings: Settings) -> list[str]:
+    """What the findings on the models of folders are called."""
+    return [one_line(own.setting) for own in settings.own_models()]
 
 
 def model_facts(manifest: Manifest) -> str:

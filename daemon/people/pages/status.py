@@ -39,18 +39,17 @@ def status_body(
     ever done or given up, `is_over` that nothing comes any more.
     """
     ready = [tag("li", name_of(path)) for path in snapshot.ready]
-    settling = [tag("li", name_of(path)) for path in snapshot.settling]
-    told = snapshot.waiting[:MOST_LISTED]
-    in_turn = max(len(ready), snapshot.tally.ready - len(settling))
+    lacking = [each for each in snapshot.waiting if each.report.key != "not_quiet"][:MOST_LISTED]
+    in_turn = max(len(ready), snapshot.tally.ready - len(snapshot.settling))
     parts = [
         *boxes(snapshot, len(failures), is_new=is_new, is_over=is_over),
         _numbers(snapshot),
         _section("Being worked on", [_running(each) for each in snapshot.running]),
         _section(
             "Waiting for something",
-            [_waiting(each) for each in _by_circle(told)],
+            [_waiting(each) for each in _by_circle(lacking)],
             "It stays in the inbox until that is there.",
-            more=max(0, sum(snapshot.waiting_for.values()) - len(told)),
+            more=max(0, snapshot.lacking_count - len(lacking)),
         ),
         _section(
             "Could not be done",
@@ -58,9 +57,7 @@ def status_body(
             "The newest first. What has been done since, or taken out of failed, is left out.",
         ),
         _section("Next in turn", ready, more=in_turn - len(ready), class_="names"),
-        _section(
-            "Just arrived", settling, "Taken after some seconds without a change.", class_="names"
-        ),
+        _just_arrived(snapshot),
         _section("With which models", _models(snapshot)),
     ]
     running_since = tag("p", "Running since ", moment(snapshot.started_at), ".", class_="quiet")
@@ -129,13 +126,29 @@ def _running(running: Running) -> Html:
     return tag("li", since, name_of(running.picture), says)
 
 
+def _just_arrived(snapshot: Snapshot) -> Html:
+    """What only has to stay as it is: with the words for that, or where the list of reasons was cut
+    before them the names alone."""
+    told = [each for each in snapshot.waiting if each.report.key == "not_quiet"][:MOST_LISTED]
+    if not told:
+        names = [tag("li", name_of(path)) for path in snapshot.settling]
+        words = "Taken after some seconds without a change."
+        return _section("Just arrived", names, words, class_="names")
+    entries = [_waiting(each) for each in _by_circle(told)]
+    return _section("Just arrived", entries, more=snapshot.waiting_for["not_quiet"] - len(told))
+
+
 def _by_circle(told: Sequence[Waiting]) -> list[list[Waiting]]:
-    """What waits, each by itself; but files of which each is told of all are one entry. In it
-    pictures come first, since masks have longer names."""
+    """What waits, each by itself; but files of which each is told of all are one entry, and those
+    that settle for as long. In it pictures come first, since masks have longer names."""
     circles: dict[object, list[Waiting]] = {}
     for each in told:
-        files = each.report.facts.get("files")
-        circle = each.path if files is None else frozenset(str(files).split(", "))
+        facts = each.report.facts
+        circle: object = each.path
+        if each.report.key == "not_quiet":
+            circle = facts["seconds"]
+        elif "files" in facts:
+            circle = frozenset(str(facts["files"]).split(", "))
         circles.setdefault((each.report.key, circle), []).append(each)
     return [
         sorted(circle, key=lambda each: (len(each.path), each.path)) for circle in circles.values()

@@ -79,15 +79,13 @@ def newest(scene: Scene, holding: str = "") -> Iterator[Ended]:
         yield from Book(scene.spool.books).newest(holding)
 
 
-def may_read_book(scene: Scene) -> bool:
-    """Whether the book tells all that it knows, which takes the rights of the daemon's user."""
+def why_unread(scene: Scene) -> OSError | None:
+    """What keeps the book from being read, to which the daemon's user has the right."""
     try:
         next(Book(scene.spool.books).newest(), None)
-    except PermissionError:
-        return False
-    except OSError:
-        return True
-    return True
+    except OSError as error:
+        return error
+    return None
 
 
 def _in_book(scene: Scene, holding: str, is_it: _IsIt) -> list[Ended]:

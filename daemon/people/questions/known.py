@@ -12,10 +12,11 @@ from typing import Final, Literal
 from daemon.people.naming import nearest
 from daemon.people.questions.answers import Step, no, note
 from daemon.people.questions.elsewhere import records
-from daemon.people.questions.ends import may_read_book, newest
+from daemon.people.questions.ends import newest, why_unread
 from daemon.people.questions.scene import Scene
+from daemon.people.standing import advice_for_book
 from daemon.places import Place
-from daemon.reasons import one_line
+from daemon.reasons import one_line, world_trouble
 from daemon.spool.fallen import Fallen, find_fallen
 
 Room = Literal["inbox", "work", "outbox", "failed", "archive"]
@@ -80,9 +81,14 @@ def nowhere_steps(scene: Scene, path: str) -> Iterator[Step]:
         yield note("near", f"{one_line(each)} has nearly that name. Is it meant? Ask for it then.")
     says = "no such file lies in the inbox or in failed/, and the book tells of none."
     does = "Look how it is spelt" + ("." if near else ", or drop it anew.")
-    if not may_read_book(scene):
+    unread = why_unread(scene)
+    if unread is not None:
         says = "no such file lies in the inbox or in failed/; the book may tell more."
         does = f"Look how it is spelt, or ask as root or as {scene.user.name}, who may read it."
+        if not isinstance(unread, PermissionError):
+            trouble = world_trouble(unread)
+            says += f" It can't be read: {trouble.sentence}"
+            does = f"Look how it is spelt. {advice_for_book(trouble)}"
     yield no("file", says, does)
 
 

@@ -1,6 +1,7 @@
 """`retouchd why` and names as people write them: bare, as they were shown, or with a slip."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,6 +165,20 @@ def test_a_name_that_nobody_knows_may_be_dropped_anew(settings: Settings, spool:
     step = cross(ask(settings, "thunderstorm.jpg"))
     assert "the book tells of none" in step.says
     assert "drop it anew" in step.does
+
+
+def test_of_a_name_that_a_book_that_cant_be_read_may_know_nobody_says_that_it_is_unknown(
+    settings: Settings, spool: Spool
+) -> None:
+    Book(spool.books).append(done(1, "day/cat.jpg"))
+    folder = spool.books / ".book"
+    shutil.rmtree(folder)
+    folder.write_text("a file in its place")
+    step = cross(ask(settings, "thunderstorm.jpg"))
+    assert "the book may tell more. It can't be read: " in step.says
+    assert f"{folder} can't be read or written" in step.says
+    assert "retouchd history --rebuild" in step.does
+    assert "drop it anew" not in step.does
 
 
 def test_numbers_that_differ_are_no_slip() -> None:
