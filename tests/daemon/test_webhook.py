@@ -146,7 +146,7 @@ def _says(content: bytes) -> Callable[[socket.socket], None]:
     ("answer", "says"),
     [
         pytest.param(_says(b""), "closed connection without response", id="nothing"),
-        pytest.param(_says(b"SSH-2.0-OpenSSH_9.2\r\n"), "SSH-2.0-OpenSSH", id="no HTTP"),
+        pytest.param(_says(b"SSH-2.0-OpenSSH_9.2\r\n"), "is no HTTP", id="no HTTP"),
         pytest.param(
             _says(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n"), "100", id="headers"
         ),
@@ -168,6 +168,19 @@ def test_what_is_no_answer_is_told_in_a_line_without_the_url(
     assert "Traceback" not in done.stderr
     assert "secret-token" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("before", [b"POST ", b"HTTP/1.1 ", b"HTTP/"])
+def test_a_server_that_sends_back_what_it_was_sent_is_not_repeated(before: bytes) -> None:
+    with odd_server(_says(before + b"/in?token=secret-token HTTP/1.1\r\n\r\n")) as url:
+        done = post(url)
+    assert done.stderr == "127.0.0.1 did not answer as a server does: what it sent is no HTTP\n"
+
+
+@pytest.mark.parametrize("name", ["a..example", f"{'a' * 64}.example"])
+def test_a_name_that_no_server_can_have_is_told_in_a_line(name: str) -> None:
+    says = f"{name} can't be reached: no server can have that name\n"
+    assert post(f"http://{name}/in?token=secret-token").stderr == says
 
 
 def test_an_answer_without_an_end_is_not_waited_for() -> None:

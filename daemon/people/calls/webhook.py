@@ -21,6 +21,8 @@ from typing import Any, Final
 URL_VARIABLE: Final = "RETOUCHD_WEBHOOK_URL"
 # Who starts this ends it sooner.
 _LONGEST_WAIT_S: Final = 3600.0
+# These repeat a line that the server has sent, and a server may send back what it was sent.
+_REPEATING: Final = (http.client.BadStatusLine, http.client.UnknownProtocol)
 
 
 class _NoOtherPlace(urllib.request.HTTPRedirectHandler):
@@ -49,6 +51,8 @@ def post(url: str, body: bytes) -> str | None:
         return f"{server} answered {_status(error.code)}"
     except urllib.error.URLError as error:
         return f"{server} can't be reached: {_words(error.reason)}"
+    except UnicodeError:  # two dots in a row, or a part of more than 63 letters
+        return f"{server} can't be reached: no server can have that name"
     except (OSError, http.client.HTTPException) as error:
         return f"{server} did not answer as a server does: {_words(error)}"
 
@@ -61,6 +65,8 @@ def _status(code: int) -> str:
 
 def _words(error: str | BaseException) -> str:
     words = error.strerror if isinstance(error, OSError) else None
+    if isinstance(error, _REPEATING) and not isinstance(error, OSError):
+        words = "what it sent is no HTTP"
     return _one_line(words or str(error)) or type(error).__name__
 
 
