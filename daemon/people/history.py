@@ -1,7 +1,6 @@
 """`retouchd history`: what happened to a picture, when, and with which model."""
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
+from daemon.people.naming import from_here
 from daemon.people.outline import clock, told_report, words
 from daemon.people.reach import reached_work
 from daemon.reasons import one_line
@@ -155,7 +155,7 @@ def _details(ended: Ended) -> list[str]:
 def _below(settings: Settings, path: str) -> Iterator[str]:
     """What a path may be called in the inbox, the outbox or `failed`."""
     yield path.removeprefix("./")
-    here = os.path.abspath(path)  # noqa: PTH100 - a name need not be there, nor be no link
+    here = from_here(path)
     for name, root in settings.folders().items():
         if here.startswith(f"{root}/"):
             yield here.removeprefix(f"{root}/")

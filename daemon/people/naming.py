@@ -1,6 +1,7 @@
 """Names as people write them: the end of a path, as it is or as it was shown, or with a slip."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -12,6 +13,16 @@ MOST_NEAR: Final = 3
 # One letter too few in `coffee` leaves 0.91; `cat` and `cut` have 0.67 in common.
 LIKENESS: Final = 0.8
 _DIGITS: Final = re.compile(r"\D")
+
+
+def from_here(path: str) -> str:
+    """The whole path of one that is meant from the current folder, no link followed. Where that
+    folder is gone, as one that a retry has emptied, it leads to the root, where no spool is.
+    """
+    try:
+        return os.path.abspath(path)  # noqa: PTH100 - a link at its end is what is asked for
+    except FileNotFoundError:
+        return os.path.normpath(f"/{path}")
 
 
 def is_called(path: str, asked: str) -> bool:

@@ -2,12 +2,12 @@
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from daemon.people.naming import is_called, nearest
+from daemon.people.naming import from_here, is_called, nearest
 from daemon.people.standpoint import User, seen_as, user_of
 from daemon.people.telling import console_of
 from daemon.reasons import one_line, world_trouble
@@ -63,8 +63,7 @@ def outcomes_of(
         lying = [each for each in lying if each.note and each.note.reason == reason]
     chosen: dict[Fallen, None] = {}
     for path in asked:
-        meant = [each for each in lying if _is_meant(spool, each, path)]
-        meant = meant or _called(spool, lying, path)
+        meant = _meant(spool, lying, path)
         chosen.update(dict.fromkeys(meant))
         if not meant:
             which = f" that failed for the reason {reason}" if reason else ""
@@ -80,21 +79,39 @@ def outcomes_of(
         yield _returned(spool, fallen, user)
 
 
-def _is_meant(spool: Spool, fallen: Fallen, asked: str) -> bool:
-    """Whether a path, as from here, from `failed` or from the inbox, is one of its files, their
-    note, or a folder that holds them."""
-    paths = [*fallen.files, *([fallen.note.place.path] if fallen.note else [])]
-    lying = [os.path.normpath(spool.failed / path) for path in paths]
-    here = {os.path.abspath(asked), _real(asked)}  # noqa: PTH100 - no link at its end is followed
-    is_only_from_here = _leads_up(os.path.normpath(asked))
-    if not asked.startswith("/") and not is_only_from_here:
-        here.add(os.path.normpath(spool.failed / asked))
-    if any(_holds(top, path) for top in here for path in lying):
-        return True
-    if is_only_from_here:
-        return False
-    home = asked if asked.startswith("/") else str(spool.inbox / asked)
-    return any(_holds(os.path.normpath(home), str(spool.inbox / each)) for each in fallen.homes)
+def _meant(spool: Spool, lying: Sequence[Fallen], asked: str) -> list[Fallen]:
+    """What a path means: as from here; else, unless it leads up and out, as from `failed` or from
+    the inbox; else the one that is called so. Raises `UnclearError`."""
+    here, below = from_here(asked), os.path.normpath(asked)
+    found = _lying_at(lying, _below(spool.failed, here), _below(spool.inbox, here))
+    if not found and not _leads_up(below):
+        found = _lying_at(lying, {below}, {below})
+    return found or _called(spool, lying, asked)
+
+
+def _below(root: Path, path: str) -> set[str]:
+    """A whole path as one below a root, which may be a link as well as the folders on the way; the
+    empty one is all that lies there."""
+    spellings, tops = {path, _real(path)}, {os.path.normpath(root), os.path.realpath(root)}
+    below = {
+        each.removeprefix(top).strip("/") for top in tops for each in spellings if _holds(top, each)
+    }
+    return below | {"" for top in tops for each in spellings if _holds(each, top)}
+
+
+def _lying_at(
+    lying: Sequence[Fallen], in_failed: Collection[str], in_inbox: Collection[str]
+) -> list[Fallen]:
+    """What has one of these paths, or lies below one: by one of its files in `failed`, by their
+    note, or by where one of them lay in the inbox."""
+
+    def lies(each: Fallen) -> bool:
+        notes = [each.note.place.path] if each.note else []
+        return any(_holds(top, path) for top in in_failed for path in (*each.files, *notes)) or any(
+            _holds(top, path) for top in in_inbox for path in each.homes
+        )
+
+    return [each for each in lying if lies(each)]
 
 
 def _leads_up(path: str) -> bool:
@@ -131,11 +148,11 @@ def _near(lying: Sequence[Fallen], asked: str) -> str:
 
 
 def _holds(top: str, path: str) -> bool:
-    return path == top or path.startswith(f"{top}/")
+    return top in ("", path) or path.startswith(f"{top}/")
 
 
 def _real(path: str) -> str:
-    folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100
+    folder, name = os.path.split(path)
     return str(Path(os.path.realpath(folder), name))
 
 

@@ -137,6 +137,16 @@ def test_a_picture_is_found_from_the_folder_one_is_in(
     assert told.jobs("./../day/cat.png") == ["j1"]
 
 
+def test_one_may_stand_in_a_folder_that_is_gone(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told.book.append(ended("j1", picture="coffee.jpg"))
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert told.jobs("coffee.jpg") == ["j1"]
+
+
 def test_a_picture_with_a_hostile_name_is_found_and_forges_no_line(told: Told) -> None:
     told.book.append(ended("j1", picture=HOSTILE, companion="x.png", outputs=("y.png",)))
     assert told.jobs(HOSTILE) == ["j1"]

@@ -207,6 +207,32 @@ def test_a_dot_in_failed_means_the_folder_there(
     assert names(spool.inbox) == ["b/cat.jpg", "b/cat_mask.png"]
 
 
+@pytest.mark.parametrize("asked", [".", "../b", "cat.jpg", "../b/cat_mask.png"])
+@pytest.mark.parametrize("room", ["failed", "inbox"])
+@pytest.mark.parametrize("link", ["", "link"])
+def test_what_lies_at_the_path_from_here_is_meant_before_all_else(
+    asked: str, room: str, link: str, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(spool, "cat", "a/cat", "b/cat")
+    monkeypatch.chdir(getattr(spool, room) / "b")
+    if link:
+        (spool.inbox.parent.with_name(link)).symlink_to(spool.inbox.parent)
+        spool = open_spool(Settings(spool=spool.inbox.parent.with_name(link)))
+    assert ask(spool, asked)[0]
+    assert names(spool.inbox) == ["b/cat.jpg", "b/cat_mask.png"]
+
+
+def test_one_may_stand_in_a_folder_that_is_gone(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(spool, "a/cat", "b/cat", "b/dog")
+    monkeypatch.chdir(spool.failed / "b")
+    assert ask(spool, ".")[0]
+    assert not (spool.failed / "b").exists()
+    assert ask(spool, ".") == (False, [".: nothing of that name lies in failed/."])
+    assert ask(spool, "a/cat.jpg")[0]
+
+
 @pytest.mark.parametrize(
     "asked", ["size.jpg", "./size.jpg", "size_mask.png", "bad/size.jpg", "size.jpg.reason.txt"]
 )

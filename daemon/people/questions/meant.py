@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from daemon.people.naming import is_called
+from daemon.people.naming import from_here, is_called
 from daemon.people.questions.elsewhere import was_taken
 from daemon.people.questions.known import Group, Room, booked, lying, place_of, published, roots
 from daemon.people.questions.scene import Scene
@@ -51,7 +51,7 @@ def find_meant(scene: Scene, asked: str) -> Meant:
 
     Where nothing is there it is the path in the inbox, and an absolute path is only itself.
     """
-    here = os.path.abspath(asked)  # noqa: PTH100 - a link at its end is what is asked for
+    here = from_here(asked)
     written, below = _in_a_room(scene, here), _below(asked)
     if asked.startswith("/") or below is None:
         return written if _is_there(scene, written) else _shown_as(scene, written)

@@ -32,6 +32,17 @@ def test_a_name_of_what_failed_in_a_folder_is_found(
     assert "far/bad/size.jpg" in whole(answer)
 
 
+def test_one_may_stand_in_a_folder_that_is_gone(
+    settings: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(spool, "far/bad/size")
+    gone = spool.inbox / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert cross(ask(settings, "size.jpg")).reason == "mask_covers_everything"
+
+
 def test_a_name_that_got_a_number_in_failed_is_found(settings: Settings, spool: Spool) -> None:
     failed(spool, "day/cat", "day/cat")
     answer = ask(settings, "cat.2.jpg")
