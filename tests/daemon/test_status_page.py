@@ -214,6 +214,25 @@ def test_what_has_just_arrived_is_one_entry_and_waits_for_nothing_else() -> None
     assert more == ["and 2 more"]
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+def test_of_thousands_that_have_just_arrived_none_is_next_in_turn(is_told: bool) -> None:
+    settling = tuple(f"new{number}.jpg" for number in range(MOST_TOLD))
+    why = Report("not_quiet", {"seconds": 10}) if is_told else Report("empty")
+    body = status_body(
+        snapshot(
+            tally=Tally(ready=5_002),
+            ready=("next.jpg", "later.jpg"),
+            settling=settling,
+            waiting=tuple(Waiting(path, why) for path in settling),
+            waiting_for={"empty": MOST_TOLD, "not_quiet": 5_000},
+        ),
+        [],
+    )
+    lists = Paragraphs(body).lists
+    assert lists["Next in turn"] == [["next.jpg"], ["later.jpg"]]
+    assert lists["Just arrived"][-1] == ["and 4,900 more"]
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_name_is_anything_but_text(name: str) -> None:
     def elements(path: str) -> list[str]:

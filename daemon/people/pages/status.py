@@ -40,7 +40,7 @@ def status_body(
     """
     ready = [tag("li", name_of(path)) for path in snapshot.ready]
     lacking = [each for each in snapshot.waiting if each.report.key != "not_quiet"][:MOST_LISTED]
-    in_turn = max(len(ready), snapshot.tally.ready - len(snapshot.settling))
+    in_turn = max(len(ready), snapshot.tally.ready - snapshot.settling_count)
     parts = [
         *boxes(snapshot, len(failures), is_new=is_new, is_over=is_over),
         _numbers(snapshot),
@@ -133,7 +133,8 @@ def _just_arrived(snapshot: Snapshot) -> Html:
     if not told:
         names = [tag("li", name_of(path)) for path in snapshot.settling]
         words = "Taken after some seconds without a change."
-        return _section("Just arrived", names, words, class_="names")
+        more = snapshot.settling_count - len(names)
+        return _section("Just arrived", names, words, more, class_="names")
     entries = [_waiting(each) for each in _by_circle(told)]
     return _section("Just arrived", entries, more=snapshot.waiting_for["not_quiet"] - len(told))
 
