@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 from chronicles import AT, Chronicle, done, failed, lay_notes, snapshot
@@ -9,6 +10,7 @@ from paragraphs import Paragraphs
 from test_page_elements import HOSTILE, Reader
 
 from daemon.intake.pairing import Waiting
+from daemon.people.failures import still_lies
 from daemon.people.pages import Gallery
 from daemon.people.pages.elements import text_of
 from daemon.people.pages.frame import MOST_LISTED
@@ -332,6 +334,27 @@ def test_older_failures_are_listed_when_the_newest_are_done_or_gone(spool: Spool
     book.entries += [done(3), done(2)]
     gallery.update(snapshot())
     assert _failures(spool) == ["holiday/cat 1.jpg", "holiday/cat 0.jpg"]
+
+
+def test_what_was_taken_away_is_looked_for_once(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be thousands, and on a NAS each look takes its time."""
+    looked_for: list[str] = []
+
+    def counted(ended: Ended, root: Path) -> bool:
+        looked_for.append(ended.picture)
+        return still_lies(ended, root)
+
+    monkeypatch.setattr("daemon.people.pages.gallery.still_lies", counted)
+    book = Chronicle([failed(i) for i in range(3)])
+    lay_notes(spool.failed, book.entries[0])
+    gallery = Gallery(spool, book)
+    gallery.update(snapshot())
+    assert len(looked_for) == 3
+    gallery.update(snapshot())
+    assert looked_for[3:] == [book.entries[0].picture]
+    assert _failures(spool) == ["holiday/cat 0.jpg"]
 
 
 def _failures(spool: Spool) -> list[str]:

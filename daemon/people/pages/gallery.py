@@ -110,9 +110,7 @@ class Gallery:
     def _write_status(
         self, snapshot: Snapshot, trouble: Trouble | None, *, is_new: bool, is_over: bool
     ) -> None:
-        failed = self._spool.failed
-        lying = (each for each in self._failures.newest_first() if still_lies(each, failed))
-        failures = list(islice(lying, MOST_LISTED))
+        failures = self._failures.lying(self._spool)
         body = status_body(snapshot, failures, is_new=is_new, is_over=is_over)
         if trouble is not None:
             body = _with_unread_book(body, trouble, snapshot)
@@ -221,9 +219,21 @@ class _Failures:
         self._newest = list(islice(not_done_since(newest), _MOST_LOOKED_BACK))
         self._seen = count
 
-    def newest_first(self) -> list[Ended]:
-        """At most `_MOST_LOOKED_BACK`, be they still there or not."""
-        return self._newest
+    def lying(self, spool: Spool) -> list[Ended]:
+        """The newest whose files lie in `failed` still, at most `MOST_LISTED`. What has been taken
+        away is forgotten: to look for thousands at each writing takes a NAS minutes.
+        """
+        found: list[Ended] = []
+        looked = 0
+        for each in self._newest:
+            if len(found) == MOST_LISTED:
+                break
+            looked += 1
+            if still_lies(each, spool.failed):
+                found.append(each)
+        spool.require_mounts()  # or all would seem to have been taken away
+        self._newest = [*found, *self._newest[looked:]]
+        return found
 
 
 def _with_unread_book(body: Html, trouble: Trouble, snapshot: Snapshot) -> Html:
