@@ -134,7 +134,8 @@ def _rename_or_copy(source: Place, target: Place) -> bool:
             _require_same(temporary, file.fileno())
             rename(temporary, target)
         except OSError:
-            remove_file(temporary)
+            if _is_same(temporary, file.fileno()):  # or it has become another process's
+                remove_file(temporary)
             raise
     return True
 
@@ -551,9 +552,13 @@ def _created_for_us_alone(place: Place) -> Iterator[BufferedRandom]:
 
 def _require_same(place: Place, file: int) -> None:
     """Raise `BlockingIOError` where a name is no longer that of an open file."""
-    about = place.about()
-    if about is None or not os.path.samestat(about, os.fstat(file)):
+    if not _is_same(place, file):
         raise _busy()
+
+
+def _is_same(place: Place, file: int) -> bool:
+    about = place.about()
+    return about is not None and os.path.samestat(about, os.fstat(file))
 
 
 def _remove_left(folder: int, name: str) -> None:

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable
+from io import BufferedRandom
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,30 @@ def test_what_a_crash_left_of_a_copy_is_locked_until_it_is_gone(
         files._remove_left(fd, left.name)
     assert seen == ["left"]
     assert not left.exists()
+
+
+def test_a_copy_that_another_process_has_begun_anew_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which it can where the file system has no locks."""
+    source, target = Place(tmp_path, "in/cat.jpg"), Place(tmp_path, "out/cat.jpg")
+    for place in (source, target):
+        (tmp_path / place.path).parent.mkdir()
+    (tmp_path / source.path).write_bytes(MINE)
+    hidden = tmp_path / target.beside(files._name_while_copied(source)).path
+    real = files._copy
+
+    def copy(source: Place, file: BufferedRandom, temporary: Place) -> None:
+        real(source, file, temporary)
+        hidden.unlink()
+        hidden.write_bytes(b"the other's")
+
+    def rename(source: Place, _: Place) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source))
+
+    monkeypatch.setattr(files, "_copy", copy)
+    monkeypatch.setattr(files, "rename", rename)
+    with pytest.raises(BlockingIOError):
+        files.move(source, target)
+    assert hidden.read_bytes() == b"the other's"
+    assert (tmp_path / source.path).read_bytes() == MINE
