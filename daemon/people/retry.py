@@ -33,17 +33,22 @@ class Outcome:
 
 
 def retry(settings: Settings, paths: Sequence[str], reason: str | None) -> bool:
-    """Print a line for each pair. False where not all that was asked for is back.
+    """Print a line for each pair, also where it is interrupted. False where not all that was asked
+    for is back.
 
     Root does it as the user that runs the daemon, so that what is made on the way is his. Raises
     `UnclearError`.
     """
     spool, uid = find_spool(settings), worker_of(settings)
     user = user_of(os.geteuid() if uid is None else uid)
-    with seen_as(user):
-        outcomes = list(outcomes_of(spool, paths, reason, user))
-    for outcome in outcomes:
-        console_of().print(outcome.says)
+    outcomes: list[Outcome] = []
+    try:
+        # Told at the end, for who stops listening must not stop it.
+        with seen_as(user):
+            outcomes.extend(outcomes_of(spool, paths, reason, user))
+    finally:
+        for outcome in outcomes:
+            console_of().print(outcome.says)
     return all(outcome.is_back for outcome in outcomes)
 
 

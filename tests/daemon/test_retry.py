@@ -15,12 +15,13 @@ from test_jobs import MARKER, MASK, PICTURE, drop, drop_marked, tree
 from daemon import cli
 from daemon.intake.pairing import Pair, pair_up
 from daemon.intake.scan import Identity, scan
+from daemon.people import retry as retry_module
 from daemon.people.retry import outcomes_of
 from daemon.people.standpoint import user_of
 from daemon.reasons import Trouble
 from daemon.settings import Settings
 from daemon.spool import jobs
-from daemon.spool.fallen import find_fallen
+from daemon.spool.fallen import Fallen, find_fallen
 from daemon.spool.layout import Spool, locked, open_spool
 from daemon.spool.numbers import number_in, numbered, without_number
 from daemon.spool.putting_away import decide_to_fail
@@ -470,3 +471,20 @@ def test_the_command_prints_a_line_a_pair_and_its_status(
     with pytest.raises(SystemExit) as end:
         cli.main(["retry", "--reason", "bad luck", "--spool", root])
     assert end.value.code == 2
+
+
+def test_who_presses_ctrl_c_is_told_what_is_back_already(
+    spool: Spool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(spool, "cat", "dog")
+
+    def one(spool: Spool, fallen: Fallen) -> None:
+        if any(spool.inbox.iterdir()):
+            raise KeyboardInterrupt  # as the signal would, at a moment of our choice
+        return_to_inbox(spool, fallen)
+
+    monkeypatch.setattr(retry_module, "return_to_inbox", one)
+    assert cli.main(["retry", "--spool", str(spool.inbox.parent)]) == 130
+    told = capsys.readouterr()
+    assert told.out == "back: cat.jpg and cat_mask.png\n"
+    assert told.err == "retouchd: stopped by Ctrl-C.\n"
