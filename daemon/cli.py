@@ -1,7 +1,7 @@
 """The command `retouchd`: run, once, check; status, history, pause, resume; why, retry.
 
 Exit status: 0 all is well; 1 something failed; 2 the command line, a setting or a model is wrong,
-and starting again won't help; 130 Ctrl-C. docs/commands.md says what that means for each command.
+and starting again won't help. docs/commands.md says what that means for each command.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from daemon.settings import Settings, SettingsError, load_settings, shown_defaul
 from daemon.spool.layout import SpoolInUseError, locked, open_spool
 from daemon.supervisor.loop import Supervisor
 
-DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG = 0, 1, 2
 
 # What commands are asked beside the settings.
 _ASKED = {"as_json", "watch", "path", "failures", "limit", "rebuild", "paths", "reason"}
@@ -65,9 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SpoolInUseError, OutOfReachError) as error:
         print(f"retouchd: {error}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        print("retouchd: stopped by Ctrl-C.", file=sys.stderr)
-        return INTERRUPTED
     finally:
         let_go()
 

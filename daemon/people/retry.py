@@ -86,11 +86,16 @@ def outcomes_of(
 
 def _meant(spool: Spool, lying: Sequence[Fallen], asked: str) -> list[Fallen]:
     """What a path means: as from here; else, unless it leads up and out, as from `failed` or from
-    the inbox; else the one that is called so. Raises `UnclearError`."""
+    the inbox; else the one that is called so. Raises `UnclearError`.
+
+    What lies in `failed` comes first: `cat.jpg` there is not the `cat.2.jpg` that was called so.
+    """
     here, below = from_here(asked), os.path.normpath(asked)
-    found = _lying_at(lying, _below(spool.failed, here), _below(spool.inbox, here))
+    found = _lying_at(lying, _below(spool.failed, here)) or _home_at(
+        spool, lying, _below(spool.inbox, here), asked
+    )
     if not found and not _leads_up(below):
-        found = _lying_at(lying, {below}, {below})
+        found = _lying_at(lying, {below}) or _home_at(spool, lying, {below}, asked)
     return found or _called(spool, lying, asked)
 
 
@@ -104,19 +109,25 @@ def _below(root: Path, path: str) -> set[str]:
     return below | {"" for top in tops for each in spellings if _holds(each, top)}
 
 
-def _lying_at(
-    lying: Sequence[Fallen], in_failed: Collection[str], in_inbox: Collection[str]
-) -> list[Fallen]:
-    """What has one of these paths, or lies below one: by one of its files in `failed`, by their
-    note, or by where one of them lay in the inbox."""
+def _lying_at(lying: Sequence[Fallen], tops: Collection[str]) -> list[Fallen]:
+    """What has one of these paths in `failed`, or lies below one: by a file, or by their note."""
 
     def lies(each: Fallen) -> bool:
         notes = [each.note.place.path] if each.note else []
-        return any(_holds(top, path) for top in in_failed for path in (*each.files, *notes)) or any(
-            _holds(top, path) for top in in_inbox for path in each.homes
-        )
+        return any(_holds(top, path) for top in tops for path in (*each.files, *notes))
 
     return [each for each in lying if lies(each)]
+
+
+def _home_at(
+    spool: Spool, lying: Sequence[Fallen], tops: Collection[str], asked: str
+) -> list[Fallen]:
+    """What lay at one of these paths in the inbox, or below one. Raises `UnclearError` where
+    several did at the same."""
+    same = [each for each in lying if any(path in tops for path in each.homes)]
+    if len(same) > 1:
+        raise _unclear(spool, same, asked)
+    return [each for each in lying if any(_holds(top, path) for top in tops for path in each.homes)]
 
 
 def _leads_up(path: str) -> bool:
@@ -128,12 +139,16 @@ def _called(spool: Spool, lying: Sequence[Fallen], asked: str) -> list[Fallen]:
     """The pair that is called so, or shown so. Raises `UnclearError` where there are several."""
     found = [each for each in lying if any(_is_name(spool, asked, path) for path in _paths(each))]
     if len(found) > 1:
-        listed = "".join(f"\n  {one_line(str(spool.failed / each.picture))}" for each in found)
-        raise UnclearError(
-            f"{one_line(asked)} is the name of {len(found)} pairs in failed/, so nothing was "
-            f"moved. Name the one that is meant:{listed}"
-        )
+        raise _unclear(spool, found, asked)
     return found
+
+
+def _unclear(spool: Spool, found: Sequence[Fallen], asked: str) -> UnclearError:
+    listed = "".join(f"\n  {one_line(str(spool.failed / each.picture))}" for each in found)
+    return UnclearError(
+        f"{one_line(asked)} is the name of {len(found)} pairs in failed/, so nothing was moved. "
+        f"Name the one that is meant:{listed}"
+    )
 
 
 def _is_name(spool: Spool, asked: str, path: str) -> bool:
@@ -163,6 +178,8 @@ def _real(path: str) -> str:
 
 def _returned(spool: Spool, fallen: Fallen, user: User) -> Outcome:
     names = one_line(" and ".join(sorted(fallen.homes)))
+    if set(fallen.files) != set(fallen.homes):
+        names += f" ({one_line(' and '.join(sorted(fallen.files)))} in failed/)"
     if not fallen.is_placed:
         where = one_line(fallen.files[0].rpartition("/")[0])
         return Outcome(
@@ -171,7 +188,7 @@ def _returned(spool: Spool, fallen: Fallen, user: User) -> Outcome:
             "is: give it its name again and drop it into the inbox.",
         )
     try:
-        return_to_inbox(spool, fallen)
+        is_moved = return_to_inbox(spool, fallen)
     except FileExistsError as error:
         there = one_line(os.path.relpath(str(error.filename), spool.inbox))
         return Outcome(
@@ -187,6 +204,8 @@ def _returned(spool: Spool, fallen: Fallen, user: User) -> Outcome:
         return Outcome(
             True, f"back: {names} (under the names they had in failed/: no note tells others)"
         )
+    if not is_moved:
+        return Outcome(True, f"back: {names}: the same files lay there already; these are gone")
     return Outcome(True, f"back: {names}")
 
 

@@ -17,8 +17,9 @@ from daemon.spool.found_notes import lies_below
 from daemon.spool.layout import Spool
 
 
-def return_to_inbox(spool: Spool, fallen: Fallen) -> None:
-    """Move files that failed together back into the inbox; on return that is on the disk.
+def return_to_inbox(spool: Spool, fallen: Fallen) -> bool:
+    """Move files that failed together back into the inbox; on return that is on the disk. False
+    where the very same files lay there already: then these are removed.
 
     Raises `FileExistsError`, with nothing moved, where another file lies in the place of one; and
     any other `OSError` with some of them moved, none of them lost.
@@ -27,6 +28,7 @@ def return_to_inbox(spool: Spool, fallen: Fallen) -> None:
         (Place(spool.failed, path), Place(spool.inbox, home))
         for path, home in zip(fallen.files, fallen.homes, strict=True)
     ]
+    is_there = [target.is_there() for _, target in moves]
     for source, target in moves:
         # What has its very content is what a crash left of a move to another file system.
         if target.is_there() and not files.is_same_content(source, target):
@@ -39,6 +41,7 @@ def return_to_inbox(spool: Spool, fallen: Fallen) -> None:
     _remove_note(spool, fallen)
     for folder in {source.parent for source, _ in moves}:
         _remove_emptied(folder)
+    return not all(is_there)
 
 
 def _remove_emptied(folder: Place) -> None:

@@ -337,7 +337,7 @@ def test_a_path_that_the_terminal_cannot_show_ends_no_check(tmp_path: Path) -> N
 def test_ctrl_c_ends_a_command_with_a_line_and_130(tmp_path: Path) -> None:
     # It waits for a worker, which takes for ever to load this one.
     model = tiny.write_hanging(tmp_path / "model.pt")
-    command = [sys.executable, "-m", "daemon.cli", "check", "--spool", str(tmp_path / "s")]
+    command = [sys.executable, "-m", "daemon", "check", "--spool", str(tmp_path / "s")]
     with subprocess.Popen(
         [*command, "--inpaint-model", str(model)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"},
@@ -350,3 +350,16 @@ def test_ctrl_c_ends_a_command_with_a_line_and_130(tmp_path: Path) -> None:
         check.send_signal(signal.SIGINT)
         assert check.wait(30) == 130
         assert check.stderr.read() == "retouchd: stopped by Ctrl-C.\n"
+
+
+def test_ctrl_c_is_a_line_before_all_is_imported(tmp_path: Path) -> None:
+    # A module that interrupts where it is imported, as a person would just then.
+    (tmp_path / "structlog.py").write_text("raise KeyboardInterrupt\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "daemon", "status"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (130, "retouchd: stopped by Ctrl-C.\n")

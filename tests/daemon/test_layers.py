@@ -12,7 +12,7 @@ from driver import REPOSITORY, Site, hole, inverted, load, photo, save
 
 # Wing by wing, in the order in which a picture passes them; none knows one that comes after it.
 ORDER = ["reasons", "events", "artifact", "settings", "intake", "spool", "worker", "supervisor"]
-ORDER += ["people", "cli"]
+ORDER += ["people", "cli", "__main__"]
 
 BLOCKER = """
 import sys

@@ -16,7 +16,7 @@ from daemon import cli
 from daemon.intake.pairing import Pair, pair_up
 from daemon.intake.scan import Identity, scan
 from daemon.people import retry as retry_module
-from daemon.people.retry import outcomes_of
+from daemon.people.retry import UnclearError, outcomes_of
 from daemon.people.standpoint import user_of
 from daemon.reasons import Trouble
 from daemon.settings import Settings
@@ -478,13 +478,35 @@ def test_who_presses_ctrl_c_is_told_what_is_back_already(
 ) -> None:
     failed(spool, "cat", "dog")
 
-    def one(spool: Spool, fallen: Fallen) -> None:
+    def one(spool: Spool, fallen: Fallen) -> bool:
         if any(spool.inbox.iterdir()):
             raise KeyboardInterrupt  # as the signal would, at a moment of our choice
-        return_to_inbox(spool, fallen)
+        return return_to_inbox(spool, fallen)
 
     monkeypatch.setattr(retry_module, "return_to_inbox", one)
-    assert cli.main(["retry", "--spool", str(spool.inbox.parent)]) == 130
-    told = capsys.readouterr()
-    assert told.out == "back: cat.jpg and cat_mask.png\n"
-    assert told.err == "retouchd: stopped by Ctrl-C.\n"
+    with pytest.raises(KeyboardInterrupt):
+        cli.main(["retry", "--spool", str(spool.inbox.parent)])
+    assert capsys.readouterr().out == "back: cat.jpg and cat_mask.png\n"
+
+
+def test_the_name_in_failed_is_meant_before_what_was_called_so(spool: Spool) -> None:
+    failed(spool, "cat", "cat", "cat")
+    assert names(spool.failed)[-1] == "cat_mask.png"
+    assert ask(spool, "cat.jpg") == (True, ["back: cat.jpg and cat_mask.png"])
+    assert "cat.2.jpg" in names(spool.failed)
+    with pytest.raises(UnclearError, match=r"cat\.jpg is the name of 2 pairs"):
+        ask(spool, "cat.jpg")
+
+
+def test_of_the_same_files_a_second_time_it_is_said_that_they_lay_there(spool: Spool) -> None:
+    failed(spool, "cat", "cat")
+    ask(spool, "cat.jpg")
+    assert ask(spool, "cat.2.jpg") == (
+        True,
+        [
+            "back: cat.jpg and cat_mask.png (cat.2.jpg and cat.2_mask.png in failed/): the same "
+            "files lay there already; these are gone"
+        ],
+    )
+    assert names(spool.failed) == []
+    assert names(spool.inbox) == ["cat.jpg", "cat_mask.png"]

@@ -116,7 +116,7 @@ def test_wheel_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> None
         commands = archive.read(entry_points).decode()
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == set(PACKAGES)
-    assert "retouchd = daemon.cli:main" in commands
+    assert "retouchd = daemon.__main__:main" in commands
     assert "retouchd-export = export.cli:main" in commands
     assert any(name.endswith("licenses/LICENSE") for name in names)
     sources = {str(f.relative_to(ROOT)) for p in PACKAGES for f in (ROOT / p).rglob("*.py")}

@@ -30,7 +30,8 @@ def was_taken(scene: Scene, path: str) -> bool:
 
 def became_of(scene: Scene, path: str) -> Iterator[Step]:
     """All that is known of a file that lay at this path of the inbox and lies there no more."""
-    yield from _jobs_of(scene, path)
+    at_work = list(_jobs_of(scene, path))
+    yield from at_work
     ends = ends_at(scene, path)
     was_done_since = bool(ends) and ends[0].outcome == "done"
     for step in _failures_of(scene, path):
@@ -38,7 +39,9 @@ def became_of(scene: Scene, path: str) -> Iterator[Step]:
     archived = Place(scene.spool.archive, path)
     if not ends and archived.is_there() and not archived.is_folder():
         yield yes("done", f"it lies in the archive ({one_line(path)}), so the work on it is done.")
-    yield from end_steps(ends)
+    for step in end_steps(ends):
+        is_of_before = at_work and step.subject == "done"
+        yield note("before", step.says) if is_of_before else step
 
 
 def in_work(scene: Scene, path: str) -> Iterator[Step]:

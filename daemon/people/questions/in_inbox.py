@@ -105,7 +105,7 @@ def _folders(scene: Scene, path: str) -> Iterator[Step]:
                 yield no("folder", f"{told}: {error.strerror}.", "Move it up.")
             else:
                 yield in_words("folder", world_trouble(error, place))
-    if parts:
+    if parts and Place(scene.spool.inbox, "/".join(parts)).is_folder():
         yield yes("folder", f"the folder {one_line('/'.join(parts))} is looked into.")
 
 

@@ -98,9 +98,9 @@ def _in_inbox(scene: Scene, path: str) -> Iterator[Step]:
     before = list(became_of(scene, path))
     if not place.is_there() and before:
         yield note("path", "it lies in the inbox no more.")
-        yield from before
         if any(step.subject == "work" for step in before):
             yield from work_steps(scene)
+        yield from before
         return
     if place.is_there():
         yield yes("path", f"it lies in the inbox, as {one_line(path)}.")

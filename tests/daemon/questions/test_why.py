@@ -68,6 +68,9 @@ def test_a_file_outside_of_the_spool_is_to_be_put_into_the_inbox(
 
 def test_a_file_that_is_nowhere_is_told_as_that(settings: Settings, spool: Spool) -> None:
     assert "no such file" in cross(ask(settings, "cat.jpg")).says
+    answer = ask(settings, "nowhere/cat.jpg")
+    assert said(answer, "folder") == ""  # as there is none that could be looked into
+    assert "no such file" in cross(answer).says
 
 
 def test_a_spool_that_is_not_there_is_told_as_that(settings: Settings) -> None:

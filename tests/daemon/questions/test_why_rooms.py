@@ -188,3 +188,15 @@ def test_that_a_file_is_there_is_not_said_of_one_that_is_not(
     put(spool, "day/cat.jpg")
     assert said(ask(settings, "day/cat.jpg"), "path") == "it lies in the inbox, as day/cat.jpg."
     assert said(ask(settings, "day/gone.jpg"), "path") == ""
+
+
+def test_of_a_name_that_is_worked_again_what_was_done_is_only_told_as_before(
+    settings: Settings, spool: Spool
+) -> None:
+    jobs.claim_pair(spool, drop(spool, "cat"))
+    Book(spool.books).append(done(1, "cat.jpg"))
+    answer = ask(settings, "cat.jpg")
+    assert said(answer, "done") == ""
+    assert "done on " in said(answer, "before")
+    order = ["daemon", "work", "before"]
+    assert list(dict.fromkeys(subjects(answer, *order))) == order
