@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from daemon.intake.pairing import Waiting
+from daemon.people.circles import in_circles
 from daemon.people.standing import Life, Standing, advice_for_book
 from daemon.reasons import Report, one_line
 from daemon.spans import span
@@ -193,29 +194,18 @@ def _running(standing: Standing, snapshot: Snapshot) -> _List:
 def _in_inbox(snapshot: Snapshot) -> list[_List]:
     turns = [(name, "waits for its turn", 1) for name in snapshot.ready]
     ready = snapshot.tally.ready - snapshot.settling_count
-    settling = [each for each in snapshot.waiting if each.report.key == "not_quiet"]
-    lacking = [each for each in snapshot.waiting if each.report.key != "not_quiet"]
     return [
         _List("next", turns, ready),
-        _List("settling", _told(settling), snapshot.waiting_for.get("not_quiet", 0)),
-        _List("waiting", _told(lacking), snapshot.lacking_count, says_what_is_wrong=True),
+        _List("settling", _told(snapshot.unquiet), snapshot.waiting_for.get("not_quiet", 0)),
+        _List("waiting", _told(snapshot.lacking), snapshot.lacking_count, says_what_is_wrong=True),
     ]
 
 
 def _told(waiting: Iterable[Waiting]) -> list[tuple[str, str, int]]:
-    """A line for each file, but one for all that are entangled with each other, and one for all
-    that settle: of these there are many for a moment, and nobody need do anything."""
-    together: dict[object, list[Waiting]] = {}
-    for each in waiting:
-        facts: object = each.path
-        if each.report.key == "not_quiet":
-            facts = each.report.facts.get("seconds")
-        elif files := each.report.facts.get("files"):
-            facts = frozenset(str(files).split(", "))
-        together.setdefault((each.report.key, facts), []).append(each)
+    """A line for each circle."""
     return [
         (f"{first.path}{_and_more(len(others), ', ')}", words(first.report), 1 + len(others))
-        for first, *others in together.values()
+        for first, *others in in_circles(waiting)
     ]
 
 

@@ -76,6 +76,16 @@ class Snapshot:
     is_paused: bool = False
 
     @property
+    def lacking(self) -> list[Waiting]:
+        """Those of `waiting` that lack something."""
+        return [each for each in self.waiting if each.report.key != "not_quiet"]
+
+    @property
+    def unquiet(self) -> list[Waiting]:
+        """Those of `waiting` that only have to stay as they are for a moment."""
+        return [each for each in self.waiting if each.report.key == "not_quiet"]
+
+    @property
     def settling_count(self) -> int:
         """How many pairs settle; of very many the list has only the first."""
         listed = len(self.settling)

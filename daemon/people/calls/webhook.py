@@ -9,7 +9,6 @@ standard library alone, so that it is there in a moment.
 Exit status 0 where the server answered 200 to 299; else 1, with why on standard error.
 """
 
-import http
 import http.client
 import os
 import sys
@@ -48,19 +47,15 @@ def post(url: str, body: bytes) -> str | None:
     except urllib.error.HTTPError as error:
         # What it says besides is not told: it may hold the URL, as many pages of errors do.
         error.close()
-        return f"{server} answered {_status(error.code)}"
+        # Nor what stands behind the number: it is told as HTTP names it.
+        name = http.client.responses.get(error.code, "")
+        return f"{server} answered {error.code} {name}".rstrip()
     except urllib.error.URLError as error:
         return f"{server} can't be reached: {_words(error.reason)}"
     except UnicodeError:  # two dots in a row, or a part of more than 63 letters
         return f"{server} can't be reached: no server can have that name"
     except (OSError, http.client.HTTPException) as error:
         return f"{server} did not answer as a server does: {_words(error)}"
-
-
-def _status(code: int) -> str:
-    """A status as HTTP names it: a server may put what it likes behind the number."""
-    known = http.HTTPStatus.__members__.values()
-    return next((f"{code} {each.phrase}" for each in known if each == code), str(code))
 
 
 def _words(error: str | BaseException) -> str:

@@ -1,9 +1,10 @@
 """The page that says what is going on: what runs, what waits and for what, what went wrong."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from daemon.intake.pairing import Waiting
+from daemon.people.circles import in_circles
 from daemon.people.pages.albums import INDEX
 from daemon.people.pages.cards import failure
 from daemon.people.pages.elements import Html, cut, joined, name_of, tag
@@ -39,7 +40,7 @@ def status_body(
     ever done or given up, `is_over` that nothing comes any more.
     """
     ready = [tag("li", name_of(path)) for path in snapshot.ready]
-    lacking = [each for each in snapshot.waiting if each.report.key != "not_quiet"][:MOST_LISTED]
+    lacking = snapshot.lacking[:MOST_LISTED]
     in_turn = max(len(ready), snapshot.tally.ready - snapshot.settling_count)
     parts = [
         *boxes(snapshot, len(failures), is_new=is_new, is_over=is_over),
@@ -47,7 +48,7 @@ def status_body(
         _section("Being worked on", [_running(each) for each in snapshot.running]),
         _section(
             "Waiting for something",
-            [_waiting(each) for each in _by_circle(lacking)],
+            _entries(lacking),
             "It stays in the inbox until that is there.",
             more=max(0, snapshot.lacking_count - len(lacking)),
         ),
@@ -129,31 +130,20 @@ def _running(running: Running) -> Html:
 def _just_arrived(snapshot: Snapshot) -> Html:
     """What only has to stay as it is: with the words for that, or where the list of reasons was cut
     before them the names alone."""
-    told = [each for each in snapshot.waiting if each.report.key == "not_quiet"][:MOST_LISTED]
+    told = snapshot.unquiet[:MOST_LISTED]
     if not told:
         names = [tag("li", name_of(path)) for path in snapshot.settling]
         words = "Taken after some seconds without a change."
         more = snapshot.settling_count - len(names)
         return _section("Just arrived", names, words, more, class_="names")
-    entries = [_waiting(each) for each in _by_circle(told)]
-    return _section("Just arrived", entries, more=snapshot.waiting_for["not_quiet"] - len(told))
+    more = snapshot.waiting_for["not_quiet"] - len(told)
+    return _section("Just arrived", _entries(told), more=more)
 
 
-def _by_circle(told: Sequence[Waiting]) -> list[list[Waiting]]:
-    """What waits, each by itself; but files of which each is told of all are one entry, and those
-    that settle for as long. In it pictures come first, since masks have longer names."""
-    circles: dict[object, list[Waiting]] = {}
-    for each in told:
-        facts = each.report.facts
-        circle: object = each.path
-        if each.report.key == "not_quiet":
-            circle = facts["seconds"]
-        elif "files" in facts:
-            circle = frozenset(str(facts["files"]).split(", "))
-        circles.setdefault((each.report.key, circle), []).append(each)
-    return [
-        sorted(circle, key=lambda each: (len(each.path), each.path)) for circle in circles.values()
-    ]
+def _entries(told: Iterable[Waiting]) -> list[Html]:
+    """One for each circle. In it pictures come first, since masks have longer names."""
+    circles = (sorted(each, key=lambda w: (len(w.path), w.path)) for each in in_circles(told))
+    return [_waiting(circle) for circle in circles]
 
 
 def _waiting(circle: Sequence[Waiting]) -> Html:

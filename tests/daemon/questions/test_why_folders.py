@@ -98,19 +98,24 @@ def test_a_folders_mask_that_is_gone_is_in_the_way(tmp_path: Path, mask: Path) -
     assert str(mask) in step.says
 
 
+def told_of_no_picture(settings: Settings, mask: Path, at: float) -> Scene:
+    """The scene where a daemon has told of a mask that it is no picture."""
+    trouble = Trouble("folder_mask_unusable", mask=str(mask), detail="no picture")
+    waits = Waiting("scans/cat.png", Report.of(trouble))
+    state = Snapshot(at=at, started_at=at, pid=1, tally=Tally(), waiting=(waits,))
+    return Scene(settings, find_spool(settings), None, user_of(os.geteuid()), state)
+
+
 def test_what_a_daemon_found_of_the_mask_counts_until_there_is_another(
     tmp_path: Path, mask: Path
 ) -> None:
     settings = settings_of(tmp_path, scans={"mask": str(mask)})
     spool_of(settings, "scans/cat.png")
-    trouble = Trouble("folder_mask_unusable", mask=str(mask), detail="no picture")
-    waits = Waiting("scans/cat.png", Report.of(trouble))
     at = time.time() + 1
-    state = Snapshot(at=at, started_at=at, pid=1, tally=Tally(), waiting=(waits,))
-    scene = Scene(settings, find_spool(settings), None, user_of(os.geteuid()), state)
+    scene = told_of_no_picture(settings, mask, at)
     assert cross(why(scene, "scans/cat.png")).reason == "folder_mask_unusable"
     os.utime(mask, (at + 5, at + 5))
-    scene = Scene(settings, find_spool(settings), None, user_of(os.geteuid()), state)
+    scene = told_of_no_picture(settings, mask, at)
     assert crosses(why(scene, "scans/cat.png")) == []
 
 
@@ -192,10 +197,7 @@ def test_a_folders_mask_that_is_gone_or_can_t_be_used_is_told_in_the_daemons_wor
 ) -> None:
     settings = settings_of(tmp_path, scans={"mask": str(mask)})
     spool_of(settings, "scans/cat.png")
-    trouble = Trouble("folder_mask_unusable", mask=str(mask), detail="no picture")
-    waits = Waiting("scans/cat.png", Report.of(trouble))
-    state = Snapshot(at=time.time(), started_at=0, pid=1, tally=Tally(), waiting=(waits,))
-    scene = Scene(settings, find_spool(settings), None, user_of(os.geteuid()), state)
+    scene = told_of_no_picture(settings, mask, time.time())
     assert cross(why(scene, str(mask))).reason == "folder_mask_unusable"
     mask.unlink()
     assert cross(ask(settings, str(mask))).reason == "folder_mask_unreadable"
