@@ -107,6 +107,9 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, inpaint_model: Path) -> It
     growing.start()
     daemon.wait_for("pair_given_back", picture="half.png")
     daemon.wait_for("pair_given_back", picture="text/cat.png")
+    # The first test may stop it: what was given back must have been seen in the inbox again.
+    for reason in TRIED:
+        wait_until_told(daemon, Row(reason, WAITS[reason], ("state",)))
 
     yield daemon
     grown.set()
